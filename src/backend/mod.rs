@@ -1,0 +1,6 @@
+//! The Loopback backend: API, store, and a real data plane behind it.
+
+pub mod api;
+pub mod load_balancing;
+pub mod plane;
+pub mod store;

@@ -1,0 +1,4 @@
+//! The operator.
+
+pub mod engine;
+pub mod kinds;

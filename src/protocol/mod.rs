@@ -1,0 +1,18 @@
+//! The wire API between operator and backend: one envelope for every object, one file of intent and reality types a
+//! service, one client. Everything here is data; neither half's behaviour lives here.
+
+pub mod client;
+mod envelope;
+mod feed;
+pub mod load_balancer;
+mod permission;
+mod problem;
+mod tenancy;
+
+pub use envelope::{Etag, Intent, Member, Object, ObjectId, Owner, Phase, RawObject, Reality, Revision};
+pub use feed::{Cursor, Frame};
+pub use permission::{Access, Permission, Rule, Verb};
+pub use problem::{Code, Problem};
+pub use tenancy::{
+    Claim, Create, MintedToken, NewToken, Organization, Page, Project, ProjectView, RetireOptions, Retired, TokenView,
+};

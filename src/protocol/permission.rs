@@ -1,0 +1,149 @@
+//! Permission keys and the allow rules that tokens carry.
+
+use std::{fmt, str::FromStr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What may be done with what a key names.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::Display,
+    strum::EnumString,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum Verb {
+    /// See it.
+    Read,
+    /// Make one.
+    Create,
+    /// Change it.
+    Update,
+    /// Remove it.
+    Delete,
+    /// Let it do something.
+    Execute,
+}
+
+/// A permission: `project.load_balancer.target:create`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Permission {
+    /// The key, for instance `project.load_balancer`.
+    pub key: String,
+    /// The verb.
+    pub verb: Verb,
+}
+
+impl Permission {
+    /// The permission of `verb` on `key`.
+    #[must_use]
+    pub fn new(key: &str, verb: Verb) -> Self {
+        Self { key: key.to_owned(), verb }
+    }
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.key, self.verb)
+    }
+}
+
+impl From<Permission> for String {
+    fn from(permission: Permission) -> Self {
+        permission.to_string()
+    }
+}
+
+impl TryFrom<String> for Permission {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl FromStr for Permission {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a permission: write KEY:VERB, for instance project.load_balancer:read");
+        let (key, verb) = text.split_once(':').ok_or_else(wrong)?;
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '.';
+        if key.is_empty() || key.len() > 128 || !key.chars().all(plain) {
+            return Err(wrong());
+        }
+        Ok(Self { key: key.to_owned(), verb: verb.parse().map_err(|_| wrong())? })
+    }
+}
+
+/// An allow rule of a token. There are no deny rules, and a parent key does not imply its children.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// What is allowed.
+    pub permission: Permission,
+    /// In which organization; absent: in all (administrators only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    /// In which project of it; absent: in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+}
+
+/// The rules that apply to one caller.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Access(pub Vec<Rule>);
+
+impl Access {
+    /// Whether `permission` is allowed in this place. `organization: None` asks for a permission on the platform itself.
+    #[must_use]
+    pub fn allows(&self, permission: &Permission, organization: Option<&str>, project: Option<&str>) -> bool {
+        self.0.iter().any(|rule| {
+            rule.permission == *permission
+                && rule.organization.as_deref().is_none_or(|o| Some(o) == organization)
+                && rule.project.as_deref().is_none_or(|p| Some(p) == project)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(permission: &str, organization: Option<&str>, project: Option<&str>) -> Rule {
+        Rule {
+            permission: permission.parse().unwrap(),
+            organization: organization.map(str::to_owned),
+            project: project.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn parent_key_does_not_imply_children() {
+        let access = Access(vec![rule("project.load_balancer:create", Some("acme"), Some("shop"))]);
+        assert!(access.allows(&"project.load_balancer:create".parse().unwrap(), Some("acme"), Some("shop")));
+        assert!(!access.allows(&"project.load_balancer.target:create".parse().unwrap(), Some("acme"), Some("shop")));
+        assert!(!access.allows(&"project.load_balancer:create".parse().unwrap(), Some("acme"), Some("other")));
+        assert!(!access.allows(&"project.load_balancer:create".parse().unwrap(), None, None));
+    }
+
+    #[test]
+    fn text_round_trips_and_nonsense_is_refused() {
+        assert_eq!("a.b_c:read".parse::<Permission>().unwrap().to_string(), "a.b_c:read");
+        for bad in ["", "a", "a:", ":read", "A:read", "a:write", "a b:read"] {
+            assert!(bad.parse::<Permission>().is_err(), "{bad}");
+        }
+    }
+}

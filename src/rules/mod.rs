@@ -1,0 +1,1 @@
+//! Pure rules that both halves apply.

@@ -1,0 +1,3 @@
+//! Suite against a real control plane.
+
+fn main() {}
