@@ -159,7 +159,9 @@ impl Drop for Task {
 fn plain_line(what: &str, unit: Unit, position: u64, total: u64, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs();
     match unit {
-        Unit::Bytes if total > 0 => format!("{what}: {} of {} MB, {seconds} s", position / 1_000_000, total / 1_000_000),
+        Unit::Bytes if total > 0 => {
+            format!("{what}: {} of {} MB, {seconds} s", position / 1_000_000, total / 1_000_000)
+        }
         Unit::Bytes => format!("{what}: {} MB, {seconds} s", position / 1_000_000),
         Unit::Packages => format!("{what}: {position} of about {total} packages, {seconds} s"),
     }

@@ -40,7 +40,7 @@ pub enum DownloadProblem {
     #[error("{url}: {reason}")]
     Connection {
         /// What was asked for.
-        url: Url,
+        url: String,
         /// The innermost cause.
         reason: String,
     },
@@ -48,7 +48,7 @@ pub enum DownloadProblem {
     #[error("{url} answered {status}")]
     Status {
         /// What was asked for.
-        url: Url,
+        url: String,
         /// What came back.
         status: StatusCode,
     },
@@ -56,7 +56,7 @@ pub enum DownloadProblem {
     #[error("{url} has no SHA-256 for {file}")]
     NoChecksum {
         /// The list.
-        url: Url,
+        url: String,
         /// The file.
         file: String,
     },
@@ -64,7 +64,7 @@ pub enum DownloadProblem {
     #[error("{url} has SHA-256 {got}, published beside it is {expected}: not used")]
     Checksum {
         /// The file.
-        url: Url,
+        url: String,
         /// Hexadecimal.
         expected: String,
         /// Hexadecimal.
@@ -108,7 +108,7 @@ pub(super) async fn fetch(
     let file = aside.path().join("download");
     let got = save(&client, &release, &file, progress).await?;
     if got != expected {
-        return Err(DownloadProblem::Checksum { url: release.file, expected, got });
+        return Err(DownloadProblem::Checksum { url: release.file.to_string(), expected, got });
     }
     let place = cache.place_of_download(program, &expected);
     let unpacking = tokio::task::spawn_blocking({
@@ -158,7 +158,7 @@ async fn get(client: &Client, url: &Url) -> Result<Response, DownloadProblem> {
     if response.status() == StatusCode::OK {
         return Ok(response);
     }
-    Err(DownloadProblem::Status { url: url.clone(), status: response.status() })
+    Err(DownloadProblem::Status { url: url.to_string(), status: response.status() })
 }
 
 async fn published_checksum(client: &Client, release: &Release) -> Result<String, DownloadProblem> {
@@ -173,7 +173,7 @@ async fn published_checksum(client: &Client, release: &Release) -> Result<String
     }
     let file = release.file.path_segments().and_then(Iterator::last).unwrap_or_default();
     parse_checksum(&String::from_utf8_lossy(&text), file)
-        .ok_or_else(|| DownloadProblem::NoChecksum { url: url.clone(), file: file.to_owned() })
+        .ok_or_else(|| DownloadProblem::NoChecksum { url: url.to_string(), file: file.to_owned() })
 }
 
 /// The SHA-256 of `file`, hexadecimal in lower case, from what `sha256sum` prints or from a text that is the sum alone.
@@ -237,7 +237,7 @@ fn connection(url: &Url, error: &reqwest::Error) -> DownloadProblem {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    DownloadProblem::Connection { url: url.clone(), reason: cause.to_string() }
+    DownloadProblem::Connection { url: url.to_string(), reason: cause.to_string() }
 }
 
 #[cfg(test)]

@@ -215,7 +215,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_failed_build_leaves_nothing_and_shows_why() {
-        let script = r#"case $1 in version) echo go version go1.26.8;; *) echo half > "$9"; echo no module >&2; exit 1;; esac"#;
+        let script =
+            r#"case $1 in version) echo go version go1.26.8;; *) echo half > "$9"; echo no module >&2; exit 1;; esac"#;
         let (root, built) = build_with(script).await;
         let problem = built.unwrap_err();
         assert!(problem.to_string().contains("exit status: 1:\nno module"), "{problem}");

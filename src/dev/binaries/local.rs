@@ -23,7 +23,8 @@ pub(super) fn in_assets(directory: Option<&Path>, program: Program) -> Result<Pa
 
 /// The first program of that name in the search path whose version is supported.
 pub(super) async fn in_search_path(search: &[PathBuf], program: Program) -> Result<PathBuf, String> {
-    let candidates = search.iter().map(|directory| directory.join(program.to_string())).filter(|path| is_executable(path));
+    let candidates =
+        search.iter().map(|directory| directory.join(program.to_string())).filter(|path| is_executable(path));
     let mut reasons = Vec::new();
     for path in candidates {
         match check_version(program, &path).await {
@@ -43,7 +44,8 @@ async fn check_version(program: Program, path: &Path) -> Result<(), String> {
     let mut command = Command::new(path);
     command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(VERSION_LIMIT, command.output()).await;
-    let output = output.map_err(|_| "does not say its version".to_owned())?.map_err(|e| format!("does not run: {e}"))?;
+    let output =
+        output.map_err(|_| "does not say its version".to_owned())?.map_err(|e| format!("does not run: {e}"))?;
     let (first, last) = version::supported(program);
     match version::parse(&String::from_utf8_lossy(&output.stdout)) {
         Some(found) if version::is_supported(program, found) => Ok(()),

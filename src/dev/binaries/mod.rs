@@ -127,7 +127,8 @@ fn mirror(variable: &'static str, official: &str) -> Result<Url, BinariesProblem
 /// # Errors
 /// When a program cannot be had from anywhere; the message lists what was tried and what to install.
 pub async fn find(sources: &Sources, progress: &Progress) -> Result<Binaries, BinariesProblem> {
-    let mut search = Search { sources, cache: Cache::new(&sources.cache), found: BTreeMap::new(), attempts: Vec::new() };
+    let mut search =
+        Search { sources, cache: Cache::new(&sources.cache), found: BTreeMap::new(), attempts: Vec::new() };
     search.locally().await;
     if !search.missing().is_empty() {
         let _lock = search.cache.lock(progress).await?;
@@ -171,7 +172,8 @@ impl Search<'_> {
     fn in_cache(&mut self) {
         self.attempts.retain(|attempt| attempt.source != Source::Cache);
         for program in self.missing() {
-            let answer = self.cache.program(program).ok_or_else(|| format!("nothing in {}", self.sources.cache.display()));
+            let answer =
+                self.cache.program(program).ok_or_else(|| format!("nothing in {}", self.sources.cache.display()));
             self.note(program, Source::Cache, answer);
         }
     }

@@ -88,9 +88,18 @@ impl fmt::Display for Attempts {
             (version::supported(Program::ApiServer), version::supported(Program::Etcd));
         writeln!(f, "Do one of these:")?;
         writeln!(f, "  - pass --context NAME, a cluster of your kubeconfig that you may install into")?;
-        writeln!(f, "  - install Go 1.26 or newer (https://go.dev/dl) with access to a Go module proxy, and run this again")?;
-        writeln!(f, "  - give access to dl.k8s.io and github.com, or set LOOPBACK_KUBERNETES_MIRROR and LOOPBACK_ETCD_MIRROR")?;
-        write!(f, "  - put kube-apiserver and kube-controller-manager {first} to {last}, and etcd {etcd_first} to {etcd_last}, into PATH")
+        writeln!(
+            f,
+            "  - install Go 1.26 or newer (https://go.dev/dl) with access to a Go module proxy, and run this again"
+        )?;
+        writeln!(
+            f,
+            "  - give access to dl.k8s.io and github.com, or set LOOPBACK_KUBERNETES_MIRROR and LOOPBACK_ETCD_MIRROR"
+        )?;
+        write!(
+            f,
+            "  - put kube-apiserver and kube-controller-manager {first} to {last}, and etcd {etcd_first} to {etcd_last}, into PATH"
+        )
     }
 }
 
