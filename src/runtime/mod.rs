@@ -1,6 +1,7 @@
 //! What both halves run on.
 
 mod drain;
+pub mod mirror;
 mod world;
 
 pub use drain::Drain;
