@@ -52,12 +52,21 @@ pub struct Mirror {
     objects: BTreeMap<Place, Arc<RawObject>>,
     /// (cluster, uid) to place.
     owners: BTreeMap<(String, String), Place>,
+    /// Name of the owning resource to places: a resource that was re-created finds what its predecessor left.
+    names: BTreeMap<OwnerName, BTreeSet<Place>>,
     graves: Graves,
     source: Option<Source>,
     cursor: Option<Cursor>,
     synced: bool,
     /// While a snapshot is read: what it, or an answer meanwhile, has shown.
     snapshot: Option<BTreeSet<Place>>,
+}
+
+/// Cluster, kind, namespace and name of an owner, whatever its UID.
+type OwnerName = (String, String, String, String);
+
+fn name_of(owner: &Owner) -> OwnerName {
+    (owner.cluster.clone(), owner.kind.clone(), owner.namespace.clone(), owner.name.clone())
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +118,12 @@ impl Mirror {
     pub fn of_owner(&self, collection: &str, cluster: &str, uid: &str) -> Option<Arc<RawObject>> {
         let place = self.owners.get(&(cluster.to_owned(), uid.to_owned()))?;
         self.objects.get(place).filter(|_| place.0 == collection).cloned()
+    }
+
+    /// Objects owned under the name of this owner, by it or by a namesake with another UID.
+    pub fn of_name<'a>(&'a self, collection: &'a str, owner: &Owner) -> impl Iterator<Item = &'a Arc<RawObject>> + 'a {
+        let places = self.names.get(&name_of(owner)).into_iter().flatten();
+        places.filter(move |place| place.0 == collection).filter_map(|place| self.objects.get(place))
     }
 
     /// All objects of a collection, by id.
@@ -199,6 +214,9 @@ impl Mirror {
         let old = before.as_ref().and_then(|before| before.owner.clone());
         if old != owner {
             self.disown(&place, old.as_ref());
+            if let Some(owner) = &owner {
+                self.names.entry(name_of(owner)).or_default().insert(place.clone());
+            }
         }
         Some(notice(place, old, owner))
     }
@@ -219,6 +237,13 @@ impl Mirror {
         let key = (owner.cluster.clone(), owner.uid.clone());
         if self.owners.get(&key) == Some(place) {
             self.owners.remove(&key);
+        }
+        let name = name_of(owner);
+        if let Some(places) = self.names.get_mut(&name) {
+            places.remove(place);
+            if places.is_empty() {
+                self.names.remove(&name);
+            }
         }
     }
 
@@ -333,5 +358,9 @@ mod tests {
         assert_eq!(notice.owners.iter().map(|o| o.uid.as_str()).collect::<Vec<_>>(), ["u1", "u9"]);
         assert!(mirror.of_owner("k", "c", "u1").is_none());
         assert!(mirror.of_owner("k", "c", "u9").is_some());
+        let namesake = object("a", 1, "u7").owner.unwrap();
+        assert_eq!(mirror.of_name("k", &namesake).map(|o| o.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        mirror.fold_gone("k", "b");
+        assert_eq!(mirror.of_name("k", &namesake).count(), 1);
     }
 }
