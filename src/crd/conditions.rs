@@ -38,6 +38,8 @@ pub enum Reason {
     Synced,
     /// Every member works again.
     MembersHealthy,
+    /// Someone changed or deleted it in the backend, and the operator made it as the spec says.
+    DriftRepaired,
 
     // What passes by itself.
     /// The operator has not seen the object yet.
@@ -74,6 +76,8 @@ pub enum Reason {
     OwnedByAnother,
     /// The object to import or to observe is not in the backend.
     ImportNotFound,
+    /// Several objects in the backend have the natural name; say which by `spec.import`.
+    Ambiguous,
     /// No grant of the LoopbackBackend covers this binding's namespace, organization and project.
     NotGranted,
     /// The Secret with the token is missing, lacks the key or holds no token.

@@ -33,6 +33,11 @@ impl Token {
         let fits = !text.is_empty() && text.len() <= 4096 && text.bytes().all(|b| b.is_ascii_graphic());
         fits.then(|| Self(text.into()))
     }
+
+    /// Gives the token's bytes to a hash, so that tokens can be told apart without being kept.
+    pub fn hash_into(&self, hash: &mut dyn FnMut(&[u8])) {
+        hash(self.0.as_bytes());
+    }
 }
 
 impl fmt::Debug for Token {
@@ -78,6 +83,12 @@ pub struct Client {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadAddress(String);
+
+impl From<String> for BadAddress {
+    fn from(message: String) -> Self {
+        Self(message)
+    }
+}
 
 /// A builder of HTTP clients as the wire API needs them: no redirects (a token is for one host), no proxy of the environment.
 pub fn http() -> reqwest::ClientBuilder {

@@ -23,6 +23,8 @@ use crate::{
 
 /// Pause before the backend is asked again while it is down: at most one probe a second.
 const PROBE: Duration = Duration::from_secs(1);
+/// Pause before a snapshot is asked for after the backend said to start over.
+const RESTART: Duration = Duration::from_millis(100);
 /// Pause before a refused token is tried again; a new token is tried at once, because it makes a new link.
 const DENIED: Duration = Duration::from_secs(300);
 
@@ -139,7 +141,7 @@ async fn follow(link: Arc<Link>, world: World, drain: Drain) {
             biased;
             () = drain.wait() => return,
             ended = once(&link) => match ended {
-                Ok(()) => Duration::ZERO,
+                Ok(()) => RESTART,
                 Err(error) => failed(&link, error),
             },
         };
