@@ -1,7 +1,11 @@
 //! What both halves run on.
 
+mod backoff;
 mod drain;
+pub mod queue;
 mod world;
 
+pub use backoff::Backoff;
 pub use drain::Drain;
+pub use queue::Queue;
 pub use world::World;
