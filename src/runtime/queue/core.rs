@@ -173,12 +173,12 @@ impl<K: Keyed> Core<K> {
     fn pick(&mut self) -> Option<(K, Instant)> {
         let low_is_due = self.in_a_row >= HIGH_IN_A_ROW && !self.low.is_empty();
         if self.high.is_empty() || low_is_due {
+            let picked = self.low.pop()?;
             self.in_a_row = 0;
-            self.low.pop()
-        } else {
-            self.in_a_row = self.in_a_row.saturating_add(1);
-            self.high.pop()
+            return Some(picked);
         }
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        self.high.pop()
     }
 
     /// Queues what has waited long enough.

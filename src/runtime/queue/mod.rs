@@ -7,6 +7,8 @@
 
 mod core;
 mod lane;
+#[cfg(test)]
+mod model;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -22,8 +24,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-pub use self::stats::{KindStats, Stats};
 use self::core::{Core, Picked};
+pub use self::stats::{KindStats, Stats};
 use super::{Backoff, World};
 
 /// What can be queued.
