@@ -92,8 +92,4 @@ pub struct LoopbackBackendStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
-    /// How many ProjectBindings use this backend under one of its grants.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::count")]
-    pub bindings: Option<u32>,
 }

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use super::{
-    driver::Work,
-    kind::Remark,
-    outcome::Outcome,
-    plan::Change,
-};
+use tokio::time::Instant;
+
+use super::{driver::Work, kind::Remark, outcome::Outcome, plan::Change};
 use crate::{
     crd::Reason,
     protocol::{Claim, Code, Create, Problem, RawObject, client::CallError},
@@ -18,7 +15,7 @@ impl Work<'_> {
     pub(super) async fn apply(&mut self, change: &Change) -> Result<(), Outcome> {
         self.ensure_finalizer().await?;
         tracing::debug!(%change, "changing the backend");
-        let client = &self.link.client;
+        let (client, began) = (&self.link.client, Instant::now());
         let answer = match change {
             Change::Create { intent } => {
                 let create = Create { owner: Some(self.owner.clone()), intent: intent.clone() };
@@ -30,7 +27,7 @@ impl Work<'_> {
             }
             Change::Patch { id, etag, patch } => client.patch(self.collection, id, etag, patch).await,
         };
-        self.engine.count(operation(change), &answer);
+        self.engine.count(operation(change), &answer, began.elapsed());
         match answer {
             Ok(object) => {
                 self.link.fold(self.collection, object);
@@ -122,7 +119,9 @@ fn judge(problem: &Problem) -> Outcome {
 
 fn denied(problem: &Problem) -> String {
     match &problem.permission {
-        Some(permission) => format!("The token of this namespace's ProjectBinding lacks the permission {permission}; ask for it"),
+        Some(permission) => {
+            format!("The token of this namespace's ProjectBinding lacks the permission {permission}; ask for it")
+        }
         None => problem.detail.clone(),
     }
 }

@@ -143,6 +143,16 @@ impl Cache {
         self.state().readers.get(subject).into_iter().flatten().cloned().collect()
     }
 
+    /// Who looked at any object of a kind in their last pass.
+    #[must_use]
+    pub fn readers_of_kind(&self, kind: &str) -> BTreeSet<Key> {
+        let state = self.state();
+        let first = Subject::Object(Key::new(kind, "", ""));
+        let of_kind = |subject: &&Subject| matches!(subject, Subject::Object(key) if &*key.kind == kind);
+        let subjects = state.readers.range(first..).map(|(subject, _)| subject).take_while(of_kind);
+        subjects.filter_map(|subject| state.readers.get(subject)).flatten().cloned().collect()
+    }
+
     /// Looks an object up and remembers it.
     pub(super) fn read<R>(&self, reader: &Key, key: &Key) -> Lookup<R>
     where

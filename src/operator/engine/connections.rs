@@ -83,7 +83,9 @@ impl Connections {
             Some(Bound::Waiting(why)) => Connection::Waiting(why),
             Some(Bound::Broken(why)) => Connection::Broken(why),
             None if engine.cache.synced("ProjectBinding") && engine.cache.get(&key).is_none() => {
-                let what = format!("There is no ProjectBinding {binding} in this namespace; create it, or set spec.projectRef");
+                let what = format!(
+                    "There is no ProjectBinding {binding} in this namespace; create it, or set spec.projectRef"
+                );
                 Connection::Waiting(Remark::new(crate::crd::Reason::ReferenceMissing, what))
             }
             None => Connection::Down,

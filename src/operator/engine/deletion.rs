@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use kube::api::DynamicObject;
+use tokio::time::Instant;
 
 use super::{
     Engine,
@@ -48,8 +49,9 @@ impl Work<'_> {
     /// True once the backend has nothing of this owner and never will.
     async fn retire(&self) -> Result<bool, Outcome> {
         if !self.engine.memory(self.key, |memory| memory.retired) {
+            let began = Instant::now();
             let answer = self.link.client.retire(&self.owner, &RetireOptions::default()).await;
-            self.engine.count("retire", &answer);
+            self.engine.count("retire", &answer, began.elapsed());
             let retired = answer.map_err(|error| match error {
                 CallError::Refused(problem) => self.judge(&problem),
                 _ => self.lost(),

@@ -122,7 +122,11 @@ impl Work<'_> {
             owner: &self.owner,
             common: &self.common,
         };
-        self.link.look(|mirror| observe(mirror, &search))
+        let observed = self.link.look(|mirror| observe(mirror, &search));
+        if let Observed::Takeable(object) | Observed::Foreign(object) = &observed {
+            self.engine.cache.note(self.key, Subject::Remote(object.id.clone()));
+        }
+        observed
     }
 
     /// What to tell when `change` undoes somebody else's: we had reached this very state before.
@@ -148,7 +152,13 @@ impl Work<'_> {
     }
 
     /// Nothing is left to do: how does it stand?
-    fn settle<K: Kind>(&self, resource: &K::Resource, observed: &Observed, seen: &Seen<K>, problems: &[Member]) -> Finding {
+    fn settle<K: Kind>(
+        &self,
+        resource: &K::Resource,
+        observed: &Observed,
+        seen: &Seen<K>,
+        problems: &[Member],
+    ) -> Finding {
         let object = match observed {
             Observed::Ours(object) => object,
             other => return unobtainable(other),
@@ -239,7 +249,8 @@ fn unreadable(error: &str) -> Finding {
 }
 
 fn waiting(missing: &[Missing]) -> Finding {
-    let all: Vec<String> = missing.iter().map(|missing| format!("{}: {} does not exist", missing.field, missing.what)).collect();
+    let all: Vec<String> =
+        missing.iter().map(|missing| format!("{}: {} does not exist", missing.field, missing.what)).collect();
     Outcome::Working(Remark::new(Reason::ReferenceMissing, all.join("; "))).into()
 }
 
@@ -270,9 +281,15 @@ fn unobtainable(observed: &Observed) -> Finding {
         }
         Observed::Ambiguous(ids) => {
             let ids = ids.join(", ");
-            Remark::new(Reason::Ambiguous, format!("Several objects in the backend have this name ({ids}); set spec.import.id"))
+            Remark::new(
+                Reason::Ambiguous,
+                format!("Several objects in the backend have this name ({ids}); set spec.import.id"),
+            )
         }
-        _ => Remark::new(Reason::ImportNotFound, "The backend has no object of this name; create it there, or set spec.import.id"),
+        _ => Remark::new(
+            Reason::ImportNotFound,
+            "The backend has no object of this name; create it there, or set spec.import.id",
+        ),
     };
     Outcome::Stalled { why, again: true }.into()
 }

@@ -1,7 +1,6 @@
 //! One project of one backend as one token sees it: its client, its mirror, its health. Bindings share links.
 
 use std::{
-    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -12,7 +11,7 @@ use tracing::{info, warn};
 
 use crate::{
     protocol::{
-        Permission, Problem, RawObject,
+        Problem, ProjectView, RawObject,
         client::{CallError, Client},
     },
     runtime::{
@@ -51,7 +50,7 @@ pub enum LinkEvent {
 }
 
 /// Where a link tells its events.
-pub type Listener = Arc<dyn Fn(LinkEvent) + Send + Sync>;
+pub type Listener = Arc<dyn Fn(&Link, LinkEvent) + Send + Sync>;
 
 /// One project of one backend as one token sees it.
 pub struct Link {
@@ -65,14 +64,14 @@ pub struct Link {
 struct State {
     mirror: Mirror,
     health: Health,
-    permissions: BTreeSet<Permission>,
+    view: Option<ProjectView>,
 }
 
 impl Link {
     /// A link that follows the feed until `drain` starts.
     #[must_use]
     pub fn open(client: Client, listener: Listener, world: World, drain: &Drain) -> Arc<Self> {
-        let state = State { mirror: Mirror::default(), health: Health::Starting, permissions: BTreeSet::new() };
+        let state = State { mirror: Mirror::default(), health: Health::Starting, view: None };
         let link = Arc::new(Self { client, state: Mutex::new(state), doubt: Notify::new(), listener });
         drain.spawn(follow(link.clone(), world, drain.clone()));
         link
@@ -90,10 +89,10 @@ impl Link {
         self.state().mirror.source().cloned()
     }
 
-    /// What the token may do in the project.
+    /// The project as the token saw it at the last connection.
     #[must_use]
-    pub fn permissions(&self) -> BTreeSet<Permission> {
-        self.state().permissions.clone()
+    pub fn view(&self) -> Option<ProjectView> {
+        self.state().view.clone()
     }
 
     /// Reads the mirror. `look` must be quick: others wait.
@@ -127,7 +126,7 @@ impl Link {
             Health::Up => info!("backend is up"),
             Health::Starting => {}
         }
-        (self.listener)(LinkEvent::Health);
+        (self.listener)(self, LinkEvent::Health);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -174,7 +173,7 @@ fn failed(link: &Link, error: CallError) -> Duration {
 /// One connection of the feed, from its opening to its end.
 async fn once(link: &Link) -> Result<(), CallError> {
     let view = link.client.view().await?;
-    link.state().permissions = view.permissions.into_iter().collect();
+    link.state().view = Some(view);
     let cursor = link.state().mirror.cursor().cloned();
     let frames = link.client.changes(cursor.as_ref()).await?;
     pin_mut!(frames);
@@ -192,12 +191,12 @@ async fn once(link: &Link) -> Result<(), CallError> {
             Step::Changed(notices) => {
                 // Before the first complete snapshot nobody can use what is there.
                 if link.health() == Health::Up {
-                    (link.listener)(LinkEvent::Objects(notices));
+                    (link.listener)(link, LinkEvent::Objects(notices));
                 }
             }
             Step::Synced(lost) => {
                 link.set(Health::Up);
-                (link.listener)(LinkEvent::Objects(lost));
+                (link.listener)(link, LinkEvent::Objects(lost));
             }
             Step::Restart => return Ok(()),
         }

@@ -52,6 +52,39 @@ pub enum Outcome {
     Gone,
 }
 
+impl Outcome {
+    /// For logs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Ready { .. } => "Ready",
+            Self::Differs(_) => "Differs",
+            Self::Working(_) => "Working",
+            Self::Stalled { .. } => "Stalled",
+            Self::Failed { .. } => "Failed",
+            Self::Down { .. } => "Down",
+            Self::Paused => "Paused",
+            Self::Deleting(_) => "Deleting",
+            Self::Gone => "Gone",
+        }
+    }
+
+    /// The reason of the Ready condition.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Ready { .. } => Reason::Ready,
+            Self::Differs(_) => Reason::DriftFound,
+            Self::Working(why) | Self::Stalled { why, .. } | Self::Failed { why, .. } | Self::Deleting(why) => {
+                why.reason
+            }
+            Self::Down { .. } => Reason::BindingNotReady,
+            Self::Paused => Reason::Paused,
+            Self::Gone => Reason::Deleting,
+        }
+    }
+}
+
 /// All that a pass found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
@@ -95,8 +128,6 @@ pub struct Conclusion {
     pub events: Vec<Note>,
     /// When to look again.
     pub next: Next,
-    /// For the metric `controller_runtime_reconcile_total`.
-    pub result: &'static str,
 }
 
 /// An event of Kubernetes.
@@ -129,14 +160,20 @@ pub fn conclude(before: &Before<'_>, finding: &Finding) -> Conclusion {
     let old = conditions(before.status);
     let wanted = wanted(before, finding, &old);
     let events = wanted.as_ref().map_or_else(Vec::new, |new| events(&old, new));
-    let repaired =
-        finding.repaired.iter().map(|what| Note { warning: false, reason: Reason::DriftRepaired, message: what.clone() });
-    let status = wanted.map(|conditions| compose(before, finding, conditions)).filter(|status| *status != ours(before.status));
+    let repaired = finding.repaired.iter().map(|what| Note {
+        warning: false,
+        reason: Reason::DriftRepaired,
+        message: what.clone(),
+    });
+    let status =
+        wanted.map(|conditions| compose(before, finding, conditions)).filter(|status| *status != ours(before.status));
     Conclusion {
         events: repaired.chain(events).collect(),
-        hasty: matches!(finding.outcome, Outcome::Working(_) | Outcome::Failed { .. } | Outcome::Deleting(_) | Outcome::Down { .. }),
+        hasty: matches!(
+            finding.outcome,
+            Outcome::Working(_) | Outcome::Failed { .. } | Outcome::Deleting(_) | Outcome::Down { .. }
+        ),
         next: next(&finding.outcome),
-        result: result(&finding.outcome),
         status,
     }
 }
@@ -154,21 +191,12 @@ fn next(outcome: &Outcome) -> Next {
     }
 }
 
-fn result(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Failed { .. } | Outcome::Stalled { .. } => "error",
-        Outcome::Working(_) | Outcome::Deleting(_) => "requeue",
-        _ => "success",
-    }
-}
-
 /// A status without the conditions that others keep there.
 fn ours(status: &Value) -> Value {
     let mut status = status.clone();
     if let Some(Value::Array(conditions)) = status.get_mut("conditions") {
-        conditions.retain(|condition| {
-            condition["type"].as_str().is_some_and(|kind| kind.parse::<ConditionType>().is_ok())
-        });
+        conditions
+            .retain(|condition| condition["type"].as_str().is_some_and(|kind| kind.parse::<ConditionType>().is_ok()));
     }
     status
 }
@@ -221,7 +249,10 @@ fn drafts(outcome: &Outcome, synced: bool) -> Vec<Draft> {
             all
         }
         Outcome::Differs(what) => {
-            let why = Remark::new(Reason::DriftFound, format!("The policy is Observe and the backend differs; Manage would: {what}"));
+            let why = Remark::new(
+                Reason::DriftFound,
+                format!("The policy is Observe and the backend differs; Manage would: {what}"),
+            );
             vec![draft(Ready, "False", &why), draft(Synced, "False", &why), draft(Drifted, "True", &why)]
         }
         Outcome::Stalled { why, .. } => vec![draft(Ready, "False", why), sync(why), draft(Stalled, "True", why)],
@@ -306,7 +337,9 @@ fn events(old: &[Condition], new: &[Condition]) -> Vec<Note> {
         match (then.status.as_str(), now.status.as_str()) {
             // A first Ready that went well is no news: it comes from Unknown.
             ("False", "True") => notes.push(note(false, &now)),
-            ("True", "False") if notes.is_empty() && now.reason != Reason::Deleting.as_ref() => notes.push(note(true, &now)),
+            ("True", "False") if notes.is_empty() && now.reason != Reason::Deleting.as_ref() => {
+                notes.push(note(true, &now))
+            }
             _ => {}
         }
     }

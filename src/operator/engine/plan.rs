@@ -65,9 +65,7 @@ pub enum Change {
 pub fn plan(wanted: &Wanted, observed: &Observed) -> Option<Change> {
     match observed {
         Observed::Nothing => Some(Change::Create { intent: wanted.intent.clone() }),
-        Observed::Takeable(object) => {
-            Some(Change::Claim { id: object.id.clone(), from: object.owner.clone() })
-        }
+        Observed::Takeable(object) => Some(Change::Claim { id: object.id.clone(), from: object.owner.clone() }),
         Observed::Ours(object) if object.phase == Phase::Deleting => None,
         Observed::Ours(object) => difference(wanted, object),
         Observed::Foreign(_) | Observed::Missing(_) | Observed::Ambiguous(_) => None,
@@ -161,7 +159,11 @@ fn flatten(value: &Value, path: &mut String, lines: &mut Vec<String>) {
 
 fn shortened(text: &str) -> String {
     const LIMIT: usize = 60;
-    if text.chars().count() <= LIMIT { text.to_owned() } else { text.chars().take(LIMIT).chain("...".chars()).collect() }
+    if text.chars().count() <= LIMIT {
+        text.to_owned()
+    } else {
+        text.chars().take(LIMIT).chain("...".chars()).collect()
+    }
 }
 
 #[cfg(test)]
@@ -179,7 +181,16 @@ mod tests {
     fn object(intent: Value, phase: Phase) -> Arc<RawObject> {
         let reality = Reality { of: 0, state: Value::Null, members: std::collections::BTreeMap::new() };
         let (id, etag) = ("lb-1".into(), "e".into());
-        Arc::new(RawObject { id, owner: Some(owner("u")), etag, revision: 1, intent_revision: 1, phase, intent, reality })
+        Arc::new(RawObject {
+            id,
+            owner: Some(owner("u")),
+            etag,
+            revision: 1,
+            intent_revision: 1,
+            phase,
+            intent,
+            reality,
+        })
     }
 
     fn wanted(intent: Value) -> Wanted {
@@ -223,7 +234,8 @@ mod tests {
     }
 
     fn tree() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![any::<bool>().prop_map(Value::from), (0..9i32).prop_map(Value::from), Just(json!([1, 2]))];
+        let leaf =
+            prop_oneof![any::<bool>().prop_map(Value::from), (0..9i32).prop_map(Value::from), Just(json!([1, 2]))];
         leaf.prop_recursive(3, 24, 4, |inner| {
             prop::collection::btree_map("[a-d]", inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect()))
         })

@@ -100,7 +100,9 @@ impl Secrets {
     /// A message for people.
     pub async fn hold(&self, namespace: &str, name: &str, held: bool) -> Result<(), String> {
         let key = Key::new(KIND, namespace, name);
-        let Some(Known::Present(secret)) = self.map().get(&key).map(|watched| watched.known.clone()) else { return Ok(()) };
+        let Some(Known::Present(secret)) = self.map().get(&key).map(|watched| watched.known.clone()) else {
+            return Ok(());
+        };
         let has = secret.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
         if has == held || (held && secret.metadata.deletion_timestamp.is_some()) {
             return Ok(());

@@ -73,8 +73,8 @@ impl Writer {
     pub async fn annotate(&self, key: &Key, object: &DynamicObject, name: &str, value: &str) -> Result<(), WriteError> {
         let patch = json!({"metadata": {"uid": uid(object), "annotations": {name: value}}});
         let api = self.api(key)?;
-        let call = api.patch(&key.name, &PatchParams::default(), &Patch::Merge(patch));
-        self.fold(key, bounded(call).await?);
+        let (parameters, patch) = (PatchParams::default(), Patch::Merge(patch));
+        self.fold(key, bounded(api.patch(&key.name, &parameters, &patch)).await?);
         Ok(())
     }
 
@@ -91,9 +91,8 @@ impl Writer {
             "status": status,
         });
         let api = self.api(key)?;
-        let parameters = PatchParams::apply(MANAGER).force();
-        let call = api.patch_status(&key.name, &parameters, &Patch::Apply(body));
-        self.fold(key, bounded(call).await?);
+        let (parameters, patch) = (PatchParams::apply(MANAGER).force(), Patch::Apply(body));
+        self.fold(key, bounded(api.patch_status(&key.name, &parameters, &patch)).await?);
         Ok(())
     }
 
