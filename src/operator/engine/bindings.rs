@@ -85,9 +85,10 @@ async fn connect(engine: &Arc<Engine>, key: &Key, object: &Arc<DynamicObject>, b
         Err(unresolved) => return nowhere(engine, key, unresolved),
     };
     if !deleting(object)
-        && let Err(outcome) = hold(engine, key, object, &binding.spec).await {
-            return outcome.into();
-        }
+        && let Err(outcome) = hold(engine, key, object, &binding.spec).await
+    {
+        return outcome.into();
+    }
     let project = binding.spec.project.clone();
     let target = Target { url: resolved.url, project, token: resolved.token, checked: resolved.checked };
     let http = |checked| engine.http(checked);

@@ -111,6 +111,12 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// The cluster's name among owners.
+    #[must_use]
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
     /// What is remembered of an object.
     fn memory<T>(&self, key: &Key, with: impl FnOnce(&mut Memory) -> T) -> T {
         with(self.memories.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default())
