@@ -3,6 +3,7 @@
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     DEFAULT_NAME,
@@ -25,8 +26,15 @@ use super::{
     status = "ProjectBindingStatus",
     derive = "PartialEq",
     derive = "Default",
-    selectable = ".spec.backendRef.name"
+    selectable = ".spec.backendRef.name",
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Organization", type_ = "string", json_path = ".spec.organization"),
+    printcolumn(name = "Project", type_ = "string", json_path = ".spec.project"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Id", type_ = "string", json_path = ".status.projectId", priority = 1)
 )]
+#[schemars(extend("x-kubernetes-validations" = spec_rules()))]
 pub struct ProjectBindingSpec {
     /// Name of the organization that owns the project. Cannot be changed.
     #[schemars(schema_with = "schema::label_name")]
@@ -47,6 +55,33 @@ pub struct ProjectBindingSpec {
     /// operator's own backend. May be changed to another Secret at any time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_secret_ref: Option<SecretKeyReference>,
+}
+
+fn spec_rules() -> Value {
+    schema::joined([
+        schema::immutable("organization"),
+        schema::immutable("project"),
+        schema::immutable("backendRef"),
+        schema::immutable("url"),
+        schema::field_rules(&[
+            (
+                "tokenSecretRef",
+                "has(self.url) || has(self.tokenSecretRef) == has(oldSelf.tokenSecretRef)",
+                "without url, tokenSecretRef cannot be added or removed, because it decides which backend is used; \
+                 it may name another Secret",
+            ),
+            (
+                "backendRef",
+                "!(has(self.backendRef) && has(self.url))",
+                "backendRef and url exclude each other: a LoopbackBackend brings its own address",
+            ),
+            (
+                "backendRef",
+                "!(has(self.backendRef) && has(self.tokenSecretRef))",
+                "backendRef and tokenSecretRef exclude each other: a LoopbackBackend brings its own token",
+            ),
+        ]),
+    ])
 }
 
 /// Where a binding's backend and token come from.

@@ -10,6 +10,26 @@ pub(super) fn rules(rules: &[(&str, &str)]) -> Value {
     rules.iter().map(|(rule, message)| json!({"rule": rule, "message": message})).collect()
 }
 
+/// CEL rules of an object, each reported at one of its fields.
+pub(super) fn field_rules(rules: &[(&str, &str, &str)]) -> Value {
+    let rule = |(field, rule, message): &(&str, &str, &str)| json!({"fieldPath": format!(".{field}"), "rule": rule, "message": message});
+    rules.iter().map(rule).collect()
+}
+
+/// The rule that keeps an optional field of an object as it was created.
+pub(super) fn immutable(field: &str) -> Value {
+    json!({
+        "fieldPath": format!(".{field}"),
+        "rule": format!("has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"),
+        "message": format!("{field} cannot be changed, added or removed: create another object instead"),
+    })
+}
+
+/// Lists of rules, one after the other.
+pub(super) fn joined<const N: usize>(lists: [Value; N]) -> Value {
+    lists.into_iter().flat_map(|list| if let Value::Array(rules) = list { rules } else { vec![list] }).collect()
+}
+
 /// A name of one part: a DNS label.
 pub(super) fn label_name(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
