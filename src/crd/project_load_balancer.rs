@@ -83,7 +83,8 @@ fn spec_rules() -> Value {
         schema::field_rules(&[
             (
                 "import",
-                "!has(oldSelf.import) || (has(self.import) && self.import == oldSelf.import)",
+                // CEL reserves the word `import`; this is how it is escaped.
+                "!has(oldSelf.__import__) || (has(self.__import__) && self.__import__ == oldSelf.__import__)",
                 "import can be set once: it cannot be changed or removed",
             ),
             (
@@ -191,7 +192,7 @@ fn health_check_rules() -> Value {
 #[serde(rename_all = "camelCase")]
 pub struct TargetReference {
     /// Name of the target in `spec.targets`.
-    #[schemars(schema_with = "schema::label_name")]
+    #[schemars(schema_with = "schema::known_name")]
     pub name: String,
 }
 
