@@ -19,25 +19,30 @@ pub fn all() -> Vec<CustomResourceDefinition> {
 fn finished(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut definition.spec.versions {
         if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
-            without_null(schema);
             describe(schema);
+            tidy(schema);
             default_status(schema);
         }
     }
     definition
 }
 
-/// Absent has a meaning, null has none: a template that leaves a list empty must not be read as "all".
-fn without_null(schema: &mut JSONSchemaProps) {
+/// Drops `nullable`, because absent has a meaning and null has none: a template that leaves a list empty must not be read
+/// as "all". Joins the lines of each paragraph of a description, because `kubectl explain` breaks them anew.
+fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
-    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(without_null);
+    if let Some(description) = &mut schema.description {
+        let paragraphs: Vec<String> = description.split("\n\n").map(|text| text.replace('\n', " ")).collect();
+        *description = paragraphs.join("\n\n");
+    }
+    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(tidy);
     match &mut schema.items {
-        Some(JSONSchemaPropsOrArray::Schema(items)) => without_null(items),
-        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(without_null),
+        Some(JSONSchemaPropsOrArray::Schema(items)) => tidy(items),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(tidy),
         None => {}
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
-        without_null(values);
+        tidy(values);
     }
 }
 
