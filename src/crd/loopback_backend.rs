@@ -19,12 +19,7 @@ use super::{conditions::Condition, references::NamespacedSecretKeyReference, sch
     category = "loopback",
     status = "LoopbackBackendStatus",
     derive = "PartialEq",
-    derive = "Default",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
-    printcolumn(name = "URL", type_ = "string", json_path = ".spec.url"),
-    printcolumn(name = "Bindings", type_ = "integer", json_path = ".status.bindings"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    derive = "Default"
 )]
 pub struct LoopbackBackendSpec {
     /// Where the backend's API is, for example `https://api.example.com`. Absent: the operator's own backend, the one that

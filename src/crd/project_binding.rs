@@ -26,13 +26,7 @@ use super::{
     status = "ProjectBindingStatus",
     derive = "PartialEq",
     derive = "Default",
-    selectable = ".spec.backendRef.name",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
-    printcolumn(name = "Organization", type_ = "string", json_path = ".spec.organization"),
-    printcolumn(name = "Project", type_ = "string", json_path = ".spec.project"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Id", type_ = "string", json_path = ".status.projectId", priority = 1)
+    selectable = ".spec.backendRef.name"
 )]
 #[schemars(extend("x-kubernetes-validations" = spec_rules()))]
 pub struct ProjectBindingSpec {

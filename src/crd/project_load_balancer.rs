@@ -29,17 +29,7 @@ use crate::protocol::load_balancer::{AddressFamily, Algorithm, HealthProtocol, P
     status = "ProjectLoadBalancerStatus",
     derive = "PartialEq",
     derive = "Default",
-    selectable = ".spec.projectRef.name",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
-    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
-    printcolumn(name = "Address", type_ = "string", json_path = ".status.addresses[0].address"),
-    printcolumn(
-        name = "Degraded",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Degraded")].status"#
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Id", type_ = "string", json_path = ".status.id", priority = 1)
+    selectable = ".spec.projectRef.name"
 )]
 #[schemars(extend("x-kubernetes-validations" = spec_rules()))]
 pub struct ProjectLoadBalancerSpec {

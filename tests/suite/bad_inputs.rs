@@ -1,6 +1,8 @@
 //! What people get wrong, as a table: each manifest must be refused by the API server with a message that names the field
 //! and says what is right, and a good object beside it must not notice.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod backends;
 mod balancers;
 mod bindings;

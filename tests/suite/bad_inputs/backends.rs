@@ -90,7 +90,7 @@ pub(super) fn table() -> Table {
         create(
             "label value with a space",
             [set("/spec/grants/0/namespaces/selector/matchLabels/team", json!("my shop"))],
-            &["selector.matchLabels.team", "must be a label value"],
+            &["selector.matchLabels[team]", "must be a label value"],
         ),
         create(
             "expression's key with a space",

@@ -1,12 +1,15 @@
 //! Schemas of the vocabulary: every string, list and map bounded, every rule with a message that says what is right.
 
+mod selector;
+mod status;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+pub(super) use selector::label_selector;
+pub(super) use status::{conditions, count, message, observed_generation, text, text_set};
 
 use super::duration;
-
-/// A label's key: a name of at most 63 characters, with a DNS subdomain and a slash before it or without.
-const LABEL_KEY: &str = "^([a-z0-9][-a-z0-9.]*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
 
 /// CEL rules with their messages. Regular expressions, because the formats that CEL knows cost ten times as much of the
 /// API server's budget.
@@ -149,11 +152,6 @@ pub(super) fn int_between<const LOW: u32, const HIGH: u32>(_: &mut SchemaGenerat
     json_schema!({"type": "integer", "format": "int32", "minimum": LOW, "maximum": HIGH})
 }
 
-/// How many there are.
-pub(super) fn count(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "integer", "format": "int32", "minimum": 0})
-}
-
 /// A duration between two numbers of milliseconds.
 pub(super) fn duration_between<const LOW: u64, const HIGH: u64>(_: &mut SchemaGenerator) -> Schema {
     duration(Some(LOW), Some(HIGH))
@@ -270,7 +268,7 @@ pub(super) fn cidr_set(_: &mut SchemaGenerator) -> Schema {
             },
         ],
     });
-    set_of(item, 256)
+    set_of(item, 1000)
 }
 
 fn set_of(item: Schema, most: usize) -> Schema {
@@ -281,132 +279,4 @@ fn set_of(item: Schema, most: usize) -> Schema {
         "x-kubernetes-list-type": "set",
         "items": item,
     })
-}
-
-/// A label selector that selects something.
-pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
-    let key = json!({
-        "type": "string",
-        "maxLength": 317,
-        "description": "Key of the label.",
-        "x-kubernetes-validations": rules(&[(
-            &format!("self.matches('{LABEL_KEY}')"),
-            "must be a label key such as team or example.com/team",
-        )]),
-    });
-    json_schema!({
-        "type": "object",
-        "minProperties": 1,
-        "properties": {
-            "matchLabels": match_labels(),
-            "matchExpressions": {
-                "description": "Conditions on labels; all must hold. An empty list is refused.",
-                "type": "array",
-                "minItems": 1,
-                "maxItems": 8,
-                "x-kubernetes-list-type": "atomic",
-                "items": {
-                    "type": "object",
-                    "required": ["key", "operator"],
-                    "properties": {
-                        "key": key,
-                        "operator": {
-                            "description": "`In`, `NotIn`: the label's value is, or is not, one of `values`. `Exists`, `DoesNotExist`: the label is there, or is not.",
-                            "type": "string",
-                            "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
-                        },
-                        "values": {
-                            "description": "Values to compare with. Needed with `In` and `NotIn`, refused with the others.",
-                            "type": "array",
-                            "minItems": 1,
-                            "maxItems": 16,
-                            "x-kubernetes-list-type": "set",
-                            "items": label_value(),
-                        },
-                    },
-                    "x-kubernetes-validations": rules(&[(
-                        "(self.operator in ['In', 'NotIn']) == has(self.values)",
-                        "values go with the operators In and NotIn, and only with them",
-                    )]),
-                },
-            },
-        },
-    })
-}
-
-fn match_labels() -> Value {
-    json!({
-        "description": "Labels with their values; a namespace must have all of them. An empty map is refused.",
-        "type": "object",
-        "minProperties": 1,
-        "maxProperties": 16,
-        "additionalProperties": label_value(),
-        "x-kubernetes-validations": rules(&[(
-            &format!("self.all(key, key.matches('{LABEL_KEY}'))"),
-            "keys must be label keys such as team or example.com/team",
-        )]),
-    })
-}
-
-fn label_value() -> Value {
-    json!({
-        "type": "string",
-        "maxLength": 63,
-        "x-kubernetes-validations": rules(&[(
-            "self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')",
-            "must be a label value: at most 63 letters, digits, '-', '_' and '.'",
-        )]),
-    })
-}
-
-/// A short text that the operator writes.
-pub(super) fn text(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "maxLength": 1024})
-}
-
-/// A long text that the operator writes.
-pub(super) fn message(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "maxLength": 32768})
-}
-
-/// Short texts that the operator writes.
-pub(super) fn text_set(generator: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "array", "maxItems": 256, "x-kubernetes-list-type": "set", "items": text(generator)})
-}
-
-/// `status.observedGeneration`.
-pub(super) fn observed_generation(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "integer", "format": "int64", "minimum": -1})
-}
-
-/// `status.conditions`.
-pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "array",
-        "maxItems": 16,
-        "x-kubernetes-list-type": "map",
-        "x-kubernetes-list-map-keys": ["type"],
-        "items": {
-            "type": "object",
-            "required": ["type", "status", "reason", "message", "lastTransitionTime"],
-            "properties": Map::from_iter([
-                described("type", "What the condition is about.", json!({"type": "string", "maxLength": 316})),
-                described("status", "`True`, `False` or `Unknown`.",
-                    json!({"type": "string", "enum": ["True", "False", "Unknown"]})),
-                described("reason", "Why, one stable word.",
-                    json!({"type": "string", "minLength": 1, "maxLength": 1024})),
-                described("message", "Why, where, and what to do, for people.",
-                    json!({"type": "string", "maxLength": 32768})),
-                described("lastTransitionTime", "When the status changed last.",
-                    json!({"type": "string", "format": "date-time"})),
-                described("observedGeneration", "The generation of the spec that the condition speaks about.",
-                    json!({"type": "integer", "format": "int64", "minimum": 0})),
-            ]),
-        },
-    })
-}
-
-fn described(name: &str, description: &str, mut schema: Value) -> (String, Value) {
-    schema["description"] = description.into();
-    (name.to_owned(), schema)
 }
