@@ -6,6 +6,7 @@
 mod backends;
 mod balancers;
 mod bindings;
+mod values;
 
 use http::Request;
 use kube::{Client, Error};

@@ -1,29 +1,14 @@
 //! Wrong LoopbackBackends.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Table, create, remove, set};
+use super::{Case, Table, create, remove, set};
 
 const PAIR: &str = "selector goes with from: Selector, and only with it";
 const LABEL_KEY: &str = "label key such as team or example.com/team";
 
 pub(super) fn table() -> Table {
-    let good = json!({
-        "apiVersion": "loopback.cloud/v1alpha1",
-        "kind": "LoopbackBackend",
-        "metadata": {},
-        "spec": {
-            "url": "https://api.example.com",
-            "tokenSecretRef": {"namespace": "loopback-system", "name": "acme", "key": "token"},
-            "grants": [
-                {"name": "shop", "organization": "acme", "projects": ["shop"],
-                 "namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "shop"},
-                                "matchExpressions": [{"key": "example.com/stage", "operator": "In", "values": ["prod"]}]}}},
-                {"name": "all", "organization": "acme", "namespaces": {"from": "All"}},
-            ],
-        },
-    });
-    let cases = vec![
+    let mut cases = vec![
         create("no token", [remove("/spec/tokenSecretRef")], &["spec.tokenSecretRef", "Required value"]),
         create(
             "token without namespace",
@@ -57,6 +42,32 @@ pub(super) fn table() -> Table {
             [set("/spec/grants/0/namespaces/from", json!("Same"))],
             &["spec.grants[0].namespaces.from", "\"All\"", "\"Selector\""],
         ),
+    ];
+    cases.extend(selectors());
+    Table { plural: "loopbackbackends", namespaced: false, good: good(), cases }
+}
+
+fn good() -> Value {
+    json!({
+        "apiVersion": "loopback.cloud/v1alpha1",
+        "kind": "LoopbackBackend",
+        "metadata": {},
+        "spec": {
+            "url": "https://api.example.com",
+            "tokenSecretRef": {"namespace": "loopback-system", "name": "acme", "key": "token"},
+            "grants": [
+                {"name": "shop", "organization": "acme", "projects": ["shop"],
+                 "namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "shop"},
+                                "matchExpressions": [{"key": "example.com/stage", "operator": "In", "values": ["prod"]}]}}},
+                {"name": "all", "organization": "acme", "namespaces": {"from": "All"}},
+            ],
+        },
+    })
+}
+
+/// Selectors that select nothing, or contradict themselves.
+fn selectors() -> Vec<Case> {
+    vec![
         create(
             "selector without labels",
             [set("/spec/grants/0/namespaces/selector", json!({}))],
@@ -112,6 +123,5 @@ pub(super) fn table() -> Table {
             [set("/spec/grants/0/namespaces/selector/matchExpressions/0/operator", json!("Exists"))],
             &["matchExpressions[0]", "values go with the operators In and NotIn"],
         ),
-    ];
-    Table { plural: "loopbackbackends", namespaced: false, good, cases }
+    ]
 }
