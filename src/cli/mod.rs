@@ -1,5 +1,8 @@
 //! The command line: one file a subcommand. Every flag has a `LOOPBACK_*` twin.
 
+#[cfg(feature = "operator")]
+mod crds;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -13,7 +16,10 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    #[cfg(feature = "operator")]
+    Crds(crds::Args),
+}
 
 /// Why a subcommand ended: one message for the person who called it.
 #[derive(Debug, thiserror::Error)]
@@ -40,5 +46,8 @@ pub async fn run(cli: Cli) -> ExitCode {
 }
 
 async fn dispatch(command: Command) -> Result<(), Failure> {
-    match command {}
+    match command {
+        #[cfg(feature = "operator")]
+        Command::Crds(args) => crds::run(args).await,
+    }
 }

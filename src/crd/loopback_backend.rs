@@ -31,7 +31,7 @@ pub struct LoopbackBackendSpec {
     pub token_secret_ref: NamespacedSecretKeyReference,
     /// Who may bind what; nothing else is possible. Absent: nobody may bind anything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::named_list::<Grant, 256>")]
+    #[schemars(schema_with = "schema::named_list::<Grant, 128>")]
     pub grants: Vec<Grant>,
 }
 
@@ -47,7 +47,7 @@ pub struct Grant {
     pub organization: String,
     /// Names of the projects that may be bound. Absent: every project of the organization. An empty list is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::name_set::<256>")]
+    #[schemars(schema_with = "schema::name_set::<128>")]
     pub projects: Option<Vec<String>>,
     /// The namespaces whose ProjectBindings this grant covers.
     pub namespaces: GrantNamespaces,

@@ -3,6 +3,7 @@
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     DEFAULT_NAME,
@@ -27,6 +28,7 @@ use super::{
     derive = "Default",
     selectable = ".spec.backendRef.name"
 )]
+#[schemars(extend("x-kubernetes-validations" = spec_rules()))]
 pub struct ProjectBindingSpec {
     /// Name of the organization that owns the project. Cannot be changed.
     #[schemars(schema_with = "schema::label_name")]
@@ -47,6 +49,33 @@ pub struct ProjectBindingSpec {
     /// operator's own backend. May be changed to another Secret at any time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_secret_ref: Option<SecretKeyReference>,
+}
+
+fn spec_rules() -> Value {
+    schema::joined([
+        schema::immutable("organization"),
+        schema::immutable("project"),
+        schema::immutable("backendRef"),
+        schema::immutable("url"),
+        schema::field_rules(&[
+            (
+                "tokenSecretRef",
+                "has(self.url) || has(self.tokenSecretRef) == has(oldSelf.tokenSecretRef)",
+                "without url, tokenSecretRef cannot be added or removed, because it decides which backend is used; \
+                 it may name another Secret",
+            ),
+            (
+                "backendRef",
+                "!(has(self.backendRef) && has(self.url))",
+                "backendRef and url exclude each other: a LoopbackBackend brings its own address",
+            ),
+            (
+                "backendRef",
+                "!(has(self.backendRef) && has(self.tokenSecretRef))",
+                "backendRef and tokenSecretRef exclude each other: a LoopbackBackend brings its own token",
+            ),
+        ]),
+    ])
 }
 
 /// Where a binding's backend and token come from.

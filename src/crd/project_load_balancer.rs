@@ -3,10 +3,11 @@
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     conditions::Condition,
-    duration::Duration,
+    duration::{Duration, PATTERN},
     member::Member,
     policies::{DeletionPolicy, Import, ManagementPolicy},
     references::LocalReference,
@@ -30,6 +31,7 @@ use crate::protocol::load_balancer::{AddressFamily, Algorithm, HealthProtocol, P
     derive = "Default",
     selectable = ".spec.projectRef.name"
 )]
+#[schemars(extend("x-kubernetes-validations" = spec_rules()))]
 pub struct ProjectLoadBalancerSpec {
     /// The ProjectBinding in this namespace whose project owns the load balancer. Absent: the one named `default`.
     /// Cannot be changed.
@@ -63,6 +65,33 @@ pub struct ProjectLoadBalancerSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::named_list::<Target, 1000>")]
     pub targets: Vec<Target>,
+}
+
+fn spec_rules() -> Value {
+    schema::joined([
+        schema::immutable("projectRef"),
+        schema::field_rules(&[
+            (
+                "import",
+                // CEL reserves the word `import`; this is how it is escaped.
+                "!has(oldSelf.__import__) || (has(self.__import__) && self.__import__ == oldSelf.__import__)",
+                "import can be set once: it cannot be changed or removed",
+            ),
+            (
+                "services",
+                "self.services.all(a, self.services.exists_one(b, a.port == b.port && \
+                 (has(a.protocol) ? a.protocol : 'TCP') == (has(b.protocol) ? b.protocol : 'TCP')))",
+                "each service needs a port of its own: two services must not share port and protocol",
+            ),
+            (
+                "services",
+                // A map by name, made once: looking each name up in the list would cost services times targets times targets.
+                "[has(self.targets) ? self.targets.transformMapEntry(i, target, {target.name: true}) : {}].all(known, \
+                 self.services.all(service, !has(service.targets) || service.targets.all(target, target.name in known)))",
+                "a service's targets must be names from spec.targets",
+            ),
+        ]),
+    ])
 }
 
 /// One listener.
@@ -100,6 +129,7 @@ pub struct Service {
 /// How a service finds out which of its targets can take connections.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = health_check_rules()))]
 pub struct HealthCheck {
     /// `TCP` (absent): a connection that opens is good. `HTTP`: a GET that is answered with 200 to 399 is good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,12 +159,30 @@ pub struct HealthCheck {
     pub unhealthy_threshold: Option<u32>,
 }
 
+fn health_check_rules() -> Value {
+    let both = format!("self.interval.matches('{PATTERN}') && self.timeout.matches('{PATTERN}')");
+    let least = format!("self.timeout.matches('{PATTERN}')");
+    let within = format!(
+        "!has(self.timeout) || (has(self.interval) ? \
+         !({both}) || duration(self.timeout) <= duration(self.interval) : \
+         !{least} || duration(self.timeout) <= duration('5s'))"
+    );
+    schema::field_rules(&[
+        (
+            "path",
+            "!has(self.path) || (has(self.protocol) && self.protocol == 'HTTP')",
+            "path goes with protocol: HTTP only",
+        ),
+        ("timeout", &within, "must be at most the interval, which is 5s when absent"),
+    ])
+}
+
 /// One target of a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetReference {
     /// Name of the target in `spec.targets`.
-    #[schemars(schema_with = "schema::label_name")]
+    #[schemars(schema_with = "schema::known_name")]
     pub name: String,
 }
 
