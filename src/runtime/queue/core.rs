@@ -102,7 +102,7 @@ impl<K: Keyed> Core<K> {
     }
 
     fn submit(&mut self, key: K, wish: Wish, now: Instant) {
-        self.count(&key).adds += 1;
+        self.count(key.kind(), |counts| counts.adds += 1);
         let Some(mut entry) = self.entries.remove(&key) else {
             let entry = Entry::new(wish.trigger);
             return self.place(key, entry, wish, now);
@@ -135,7 +135,7 @@ impl<K: Keyed> Core<K> {
             && let Some((_, since)) = self.lane(lane).remove(key.kind(), number)
         {
             let number = self.number();
-            self.lane(wish.lane).push(key.kind(), number, key.clone(), since);
+            self.lane(wish.lane).push(number, key.clone(), since);
             entry.state = State::Queued { lane: wish.lane, number };
         }
         self.entries.insert(key, entry);
@@ -147,7 +147,7 @@ impl<K: Keyed> Core<K> {
         entry.trigger = wish.trigger;
         if wish.due <= now {
             entry.state = State::Queued { lane: wish.lane, number };
-            self.lane(wish.lane).push(key.kind(), number, key.clone(), now);
+            self.lane(wish.lane).push(number, key.clone(), now);
         } else {
             entry.state = State::Delayed { due: wish.due, lane: wish.lane, number };
             self.delayed.insert((wish.due, number), key.clone());
@@ -189,8 +189,7 @@ impl<K: Keyed> Core<K> {
             let Some(entry) = self.entries.get_mut(&key) else { continue };
             let State::Delayed { lane, .. } = entry.state else { continue };
             entry.state = State::Queued { lane, number };
-            let kind = key.kind().to_owned();
-            self.lane(lane).push(&kind, number, key, due);
+            self.lane(lane).push(number, key, due);
         }
     }
 
@@ -223,7 +222,7 @@ impl<K: Keyed> Core<K> {
             Outcome::Done => entry.succeed(None),
             Outcome::After(delay) => entry.succeed(Some(later(now, delay))),
             Outcome::Failed | Outcome::FailedAfter(_) => {
-                self.count(&key).retries += 1;
+                self.count(key.kind(), |counts| counts.retries += 1);
                 let wait = self.backoff.wait(entry.failures.saturating_add(1), jitter);
                 entry.fail(later(now, outcome.least().saturating_add(wait)))
             }
@@ -290,11 +289,11 @@ impl<K: Keyed> Core<K> {
         self.pushed
     }
 
-    fn count(&mut self, key: &K) -> &mut Counts {
-        if !self.counts.contains_key(key.kind()) {
-            self.counts.insert(key.kind().to_owned(), Counts::default());
+    fn count(&mut self, kind: &str, how: impl FnOnce(&mut Counts)) {
+        if let Some(counts) = self.counts.get_mut(kind) {
+            return how(counts);
         }
-        self.counts.entry(key.kind().to_owned()).or_default()
+        how(self.counts.entry(kind.to_owned()).or_default());
     }
 }
 

@@ -6,6 +6,8 @@ use std::{
     time::Instant,
 };
 
+use super::Keyed;
+
 /// One lane. A key is found again by its kind and the number under which it was pushed.
 #[derive(Debug)]
 pub(super) struct Ready<K> {
@@ -20,17 +22,17 @@ impl<K> Default for Ready<K> {
     }
 }
 
-impl<K> Ready<K> {
+impl<K: Keyed> Ready<K> {
     pub(super) fn is_empty(&self) -> bool {
         self.kinds.is_empty()
     }
 
     /// Puts a key at the end of its kind. `number` grows with each push; `since` is when the key became runnable.
-    pub(super) fn push(&mut self, kind: &str, number: u64, key: K, since: Instant) {
-        if let Some(waiting) = self.kinds.get_mut(kind) {
+    pub(super) fn push(&mut self, number: u64, key: K, since: Instant) {
+        if let Some(waiting) = self.kinds.get_mut(key.kind()) {
             waiting.insert(number, (key, since));
         } else {
-            self.kinds.insert(kind.to_owned(), BTreeMap::from([(number, (key, since))]));
+            self.kinds.insert(key.kind().to_owned(), BTreeMap::from([(number, (key, since))]));
         }
     }
 
@@ -70,11 +72,12 @@ mod tests {
     fn kinds_take_turns_and_each_is_first_in_first_out() {
         let mut ready = Ready::default();
         let now = Instant::now();
-        for (number, key) in (0_u64..).zip(["b1", "b2", "b3", "a1", "c1", "a2"]) {
-            ready.push(&key[..1], number, key, now);
+        let (arrived, served) = ([("b", 1), ("b", 2), ("b", 3), ("a", 1), ("c", 1), ("a", 2)], [3, 0, 4, 5, 1, 2]);
+        for (number, key) in (0..).zip(arrived) {
+            ready.push(number, key, now);
         }
         let order: Vec<_> = std::iter::from_fn(|| ready.pop()).map(|(key, _)| key).collect();
-        assert_eq!(order, ["a1", "b1", "c1", "a2", "b2", "b3"]);
+        assert_eq!(order, served.map(|at| arrived[at]));
         assert!(ready.is_empty());
     }
 }
