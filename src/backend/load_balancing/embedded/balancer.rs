@@ -20,7 +20,10 @@ use super::{
     report::describe,
 };
 use crate::{
-    backend::{load_balancing::settings::HealthSettings, plane::Reporter},
+    backend::{
+        load_balancing::settings::{HealthSettings, TargetSettings},
+        plane::Reporter,
+    },
     protocol::{Member, Revision, load_balancer::State},
     runtime::Drain,
 };
@@ -178,7 +181,7 @@ impl Balancer {
             let thresholds = health.map(thresholds);
             let target = match self.targets.remove(key) {
                 Some(running) => {
-                    running.target.set_thresholds(thresholds);
+                    running.target.recheck(thresholds);
                     running.target
                 }
                 None => Arc::new(Target::new(*address, thresholds, Arc::clone(&self.changed))),
@@ -194,7 +197,7 @@ impl Balancer {
     fn update_pools(&mut self) {
         let before = mem::take(&mut self.pools);
         for (service, settings) in &self.config.services {
-            let entry = |(name, target): (&String, &crate::backend::load_balancing::settings::TargetSettings)| {
+            let entry = |(name, target): (&String, &TargetSettings)| {
                 let running = self.targets.get(&(service.clone(), name.clone()))?;
                 Some(Entry { name: name.clone(), weight: target.weight, target: Arc::clone(&running.target) })
             };

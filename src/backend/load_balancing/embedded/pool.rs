@@ -65,17 +65,23 @@ impl Target {
         (health.tally.standing(), health.tally.failure().cloned())
     }
 
-    /// Sets other thresholds. Without any, the target is healthy from now on.
-    pub fn set_thresholds(&self, thresholds: Option<Thresholds>) {
+    /// It is checked in another way from now on, or not at all. A healthy target stays so; of an unhealthy one the new check
+    /// decides at once.
+    pub fn recheck(&self, thresholds: Option<Thresholds>) {
         let mut health = self.lock();
         health.thresholds = thresholds;
         if thresholds.is_none() {
             health.tally = Tally::new(Standing::Healthy);
+        } else if health.tally.standing() == Standing::Unhealthy {
+            health.tally = Tally::new(Standing::Checking);
         }
     }
 
     /// Takes in the result of a check.
     pub fn observe(&self, result: Result<(), Failure>) {
+        if result.is_ok() {
+            self.resting_until.store(0, Ordering::Release);
+        }
         let mut health = self.lock();
         let changed = health.thresholds.is_some_and(|thresholds| health.tally.observe(result, thresholds));
         drop(health);
