@@ -154,6 +154,12 @@ fn ownership(view: &dyn View, project_id: &str, cluster: &str, uid: &str) -> Res
     row.map_or_else(|| Ok(Ownership::default()), |bytes| decode(&bytes))
 }
 
-fn put(tx: &mut dyn Transaction, project_id: &str, owner: &Owner, ownership: &Ownership) -> Result<(), StoreProblem> {
+fn put(
+    tx: &mut dyn Transaction,
+    project_id: &str,
+    cluster: &str,
+    uid: &str,
+    ownership: &Ownership,
+) -> Result<(), StoreProblem> {
     tx.put(Table::Owners, &key(&[project_id, cluster, uid]), encode(ownership)?)
 }
