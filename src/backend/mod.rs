@@ -4,4 +4,5 @@ pub mod api;
 pub mod checks;
 pub mod load_balancing;
 pub mod plane;
+pub mod records;
 pub mod store;

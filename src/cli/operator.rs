@@ -91,7 +91,9 @@ async fn config(context: Option<&str>) -> Result<Config, Failure> {
         });
     };
     let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
-    Config::from_kubeconfig(&options)
-        .await
-        .map_err(|error| Failure::new(format!("context {context} of the kubeconfig cannot be used: {error}; see kubectl config get-contexts")))
+    Config::from_kubeconfig(&options).await.map_err(|error| {
+        Failure::new(format!(
+            "context {context} of the kubeconfig cannot be used: {error}; see kubectl config get-contexts"
+        ))
+    })
 }

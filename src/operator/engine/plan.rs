@@ -1,10 +1,13 @@
 //! From what is wanted and what is there to at most one change: the only source of writes. Pure.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::protocol::{Owner, Phase, RawObject};
+use crate::{
+    protocol::{Owner, Phase, RawObject},
+    rules::patch_between,
+};
 
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,7 +82,7 @@ pub fn difference(wanted: &Wanted, object: &RawObject) -> Option<Change> {
     for pointer in &wanted.hold {
         hold(&mut intent, &object.intent, pointer);
     }
-    let patch = merge_patch(&object.intent, &intent)?;
+    let patch = patch_between(&object.intent, &intent)?;
     Some(Change::Patch { id: object.id.clone(), etag: object.etag.clone(), patch })
 }
 
@@ -92,28 +95,6 @@ fn hold(intent: &mut Value, has: &Value, pointer: &str) {
         Some(value) => fields.insert(field, value.clone()),
         None => fields.remove(&field),
     };
-}
-
-/// The merge patch (RFC 7396) that makes `from` into `to`; `None` when they are equal.
-#[must_use]
-pub fn merge_patch(from: &Value, to: &Value) -> Option<Value> {
-    if from == to {
-        return None;
-    }
-    let (Value::Object(from), Value::Object(to)) = (from, to) else { return Some(to.clone()) };
-    let mut patch = Map::new();
-    for field in from.keys().chain(to.keys()).collect::<BTreeSet<_>>() {
-        let change = match (from.get(field), to.get(field)) {
-            (Some(_), None) => Some(Value::Null),
-            (None, Some(value)) => Some(value.clone()),
-            (Some(old), Some(new)) => merge_patch(old, new),
-            (None, None) => None,
-        };
-        if let Some(change) = change {
-            patch.insert(field.clone(), change);
-        }
-    }
-    Some(Value::Object(patch))
 }
 
 /// For people: what a change does, in one line of at most a few hundred characters.
@@ -168,7 +149,6 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -231,37 +211,5 @@ mod tests {
         let patch = json!({"services": {"web": {"port": 81}, "old": null}});
         let change = Change::Patch { id: "lb-1".into(), etag: "e".into(), patch };
         assert_eq!(change.to_string(), "remove services.old, set services.web.port to 81");
-    }
-
-    fn tree() -> impl Strategy<Value = Value> {
-        let leaf =
-            prop_oneof![any::<bool>().prop_map(Value::from), (0..9i32).prop_map(Value::from), Just(json!([1, 2]))];
-        leaf.prop_recursive(3, 24, 4, |inner| {
-            prop::collection::btree_map("[a-d]", inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect()))
-        })
-    }
-
-    /// RFC 7396 section 2, word for word.
-    fn apply(target: Value, patch: &Value) -> Value {
-        let Value::Object(patch) = patch else { return patch.clone() };
-        let mut target = if let Value::Object(target) = target { target } else { Map::new() };
-        for (name, value) in patch {
-            if value.is_null() {
-                target.remove(name);
-            } else {
-                let old = target.remove(name).unwrap_or(Value::Null);
-                target.insert(name.clone(), apply(old, value));
-            }
-        }
-        Value::Object(target)
-    }
-
-    proptest! {
-        #[test]
-        fn a_patch_reaches_what_is_wanted_and_then_there_is_none(from in tree(), to in tree()) {
-            let reached = merge_patch(&from, &to).map_or(from.clone(), |patch| apply(from.clone(), &patch));
-            prop_assert_eq!(&reached, &to);
-            prop_assert_eq!(merge_patch(&reached, &to), None);
-        }
     }
 }
