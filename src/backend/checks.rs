@@ -1,0 +1,51 @@
+//! What a service decides when an intent is accepted.
+
+use serde_json::Value;
+
+use super::store::Transaction;
+use crate::protocol::{Problem, Project};
+
+/// What a service decides inside the transaction that accepts an intent.
+pub trait Checks: Send + Sync + 'static {
+    /// Refuses what cannot be, and chooses what the backend chooses; that is kept for the life of the object. `before` is what
+    /// was chosen earlier, absent at create. The intent has the shape of the service's type. The result must follow from the
+    /// transaction and the arguments alone: the call may be made again.
+    ///
+    /// # Errors
+    /// Why the intent is refused, with the field. Nothing of the transaction is kept then.
+    fn accept(
+        &self,
+        tx: &mut dyn Transaction,
+        id: &str,
+        project: &Project,
+        intent: &Value,
+        before: Option<&Value>,
+    ) -> Result<Value, Problem>;
+
+    /// Gives back what was chosen, when the object is gone.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn release(&self, tx: &mut dyn Transaction, id: &str, chosen: &Value) -> Result<(), Problem>;
+}
+
+/// Checks of a service that has nothing to decide.
+#[derive(Clone, Copy, Debug)]
+pub struct NoChecks;
+
+impl Checks for NoChecks {
+    fn accept(
+        &self,
+        _: &mut dyn Transaction,
+        _: &str,
+        _: &Project,
+        _: &Value,
+        _: Option<&Value>,
+    ) -> Result<Value, Problem> {
+        Ok(Value::Null)
+    }
+
+    fn release(&self, _: &mut dyn Transaction, _: &str, _: &Value) -> Result<(), Problem> {
+        Ok(())
+    }
+}

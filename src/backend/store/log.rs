@@ -1,0 +1,179 @@
+//! The log: what was committed lately, in memory, bounded.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::Table;
+use crate::protocol::Revision;
+
+/// Commits that are kept.
+const COMMITS: usize = 65_536;
+/// Bytes of keys and values that are kept.
+const BYTES: usize = 64 << 20;
+
+/// One changed row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its table.
+    pub table: Table,
+    /// Its key.
+    pub key: Bytes,
+    /// What it was, only when it was removed.
+    pub removed: Option<Bytes>,
+    /// What it is; absent when it was removed.
+    pub value: Option<Bytes>,
+}
+
+/// What one job changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// Its revision.
+    pub revision: Revision,
+    /// The rows, by table and key.
+    pub changes: Vec<Change>,
+}
+
+impl Commit {
+    fn size(&self) -> usize {
+        let bytes = |b: &Option<Bytes>| b.as_ref().map_or(0, Bytes::len);
+        self.changes.iter().map(|c| 128 + c.key.len() + bytes(&c.removed) + bytes(&c.value)).sum()
+    }
+}
+
+/// The log no longer reaches back that far: take a snapshot instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the log does not reach back to this position")]
+pub struct Compacted;
+
+/// Recent commits. Readers keep a position, not a buffer: who is too slow falls off the end and hears [`Compacted`].
+#[derive(Debug)]
+pub struct Log {
+    ring: Mutex<Ring>,
+    newest: watch::Sender<Revision>,
+}
+
+#[derive(Debug)]
+struct Ring {
+    commits: VecDeque<Arc<Commit>>,
+    bytes: usize,
+    /// All after this revision is in `commits`.
+    floor: Revision,
+}
+
+impl Log {
+    /// An empty log of a store whose newest revision is `revision`.
+    #[must_use]
+    pub fn new(revision: Revision) -> Self {
+        let ring = Ring { commits: VecDeque::new(), bytes: 0, floor: revision };
+        Self { ring: Mutex::new(ring), newest: watch::Sender::new(revision) }
+    }
+
+    /// The newest revision.
+    #[must_use]
+    pub fn newest(&self) -> Revision {
+        *self.newest.borrow()
+    }
+
+    /// Adds a commit; for engines, in the order of revisions.
+    pub fn publish(&self, commit: Arc<Commit>) {
+        let revision = commit.revision;
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner).push(commit);
+        self.newest.send_replace(revision);
+    }
+
+    /// At most `limit` commits after `position`, oldest first; empty when there are none yet.
+    ///
+    /// # Errors
+    /// When the position is too old, or newer than anything that exists.
+    pub fn after(&self, position: Revision, limit: usize) -> Result<Vec<Arc<Commit>>, Compacted> {
+        let newest = self.newest();
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        if position < ring.floor || position > newest.max(ring.last()) {
+            return Err(Compacted);
+        }
+        let start = ring.commits.partition_point(|commit| commit.revision <= position);
+        Ok(ring.commits.iter().skip(start).take(limit).cloned().collect())
+    }
+
+    /// Waits until there are commits after `position`, then as [`Log::after`]. May be dropped at any time.
+    ///
+    /// # Errors
+    /// As [`Log::after`].
+    pub async fn wait(&self, position: Revision, limit: usize) -> Result<Vec<Arc<Commit>>, Compacted> {
+        let mut newest = self.newest.subscribe();
+        // The sender lives in `self`: it cannot be gone while we wait.
+        drop(newest.wait_for(|revision| *revision > position).await);
+        self.after(position, limit)
+    }
+}
+
+impl Ring {
+    fn last(&self) -> Revision {
+        self.commits.back().map_or(self.floor, |commit| commit.revision)
+    }
+
+    fn push(&mut self, commit: Arc<Commit>) {
+        self.bytes += commit.size();
+        self.commits.push_back(commit);
+        while self.commits.len() > COMMITS || (self.bytes > BYTES && self.commits.len() > 1) {
+            if let Some(oldest) = self.commits.pop_front() {
+                self.bytes -= oldest.size();
+                self.floor = oldest.revision;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(revision: Revision, size: usize) -> Arc<Commit> {
+        let value = Some(Bytes::from(vec![0; size]));
+        let change = Change { table: Table::Objects, key: Bytes::new(), removed: None, value };
+        Arc::new(Commit { revision, changes: vec![change] })
+    }
+
+    fn revisions(log: &Log, position: Revision, limit: usize) -> Result<Vec<Revision>, Compacted> {
+        Ok(log.after(position, limit)?.iter().map(|commit| commit.revision).collect())
+    }
+
+    #[test]
+    fn positions_before_and_beyond_are_refused() {
+        let log = Log::new(10);
+        assert_eq!(revisions(&log, 10, 9), Ok(vec![]));
+        assert_eq!(revisions(&log, 9, 9), Err(Compacted));
+        assert_eq!(revisions(&log, 11, 9), Err(Compacted));
+        (11..14).for_each(|revision| log.publish(commit(revision, 1)));
+        assert_eq!(revisions(&log, 10, 2), Ok(vec![11, 12]));
+        assert_eq!(revisions(&log, 13, 2), Ok(vec![]));
+    }
+
+    #[test]
+    fn memory_is_bounded_by_count_and_by_bytes() {
+        let log = Log::new(0);
+        (1..=70_000).for_each(|revision| log.publish(commit(revision, 0)));
+        assert_eq!(revisions(&log, 70_000 - COMMITS as u64, 1), Ok(vec![70_001 - COMMITS as u64]));
+        assert_eq!(revisions(&log, 69_999 - COMMITS as u64, 1), Err(Compacted));
+        (70_001..70_100).for_each(|revision| log.publish(commit(revision, 1 << 20)));
+        assert!(log.ring.lock().unwrap().bytes <= BYTES);
+        assert_eq!(revisions(&log, 70_001, 1), Err(Compacted));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_ends_with_the_next_commit() {
+        let log = Arc::new(Log::new(0));
+        let waiter = tokio::spawn({
+            let log = Arc::clone(&log);
+            async move { log.wait(0, 9).await }
+        });
+        tokio::task::yield_now().await;
+        log.publish(commit(1, 1));
+        assert_eq!(waiter.await.unwrap().unwrap().len(), 1);
+    }
+}
