@@ -1,5 +1,8 @@
 //! Pure rules that both halves apply.
 
+pub mod cidr;
+pub mod duration;
 mod merge_patch;
+pub mod outbound;
 
 pub use merge_patch::merge_patch;

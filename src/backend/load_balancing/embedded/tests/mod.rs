@@ -1,0 +1,6 @@
+//! The plane on real sockets.
+
+mod changes;
+mod failures;
+mod rig;
+mod traffic;
