@@ -164,8 +164,12 @@ pub async fn start_with<L: Plane>(
     keep_token(&*store, &world, &admin_token_file, "administrator", everything(&registry)).await?;
     let (serving, planes) = (drain.child(), drain.child());
     let failure = run_plane(services.load_balancing, &store, &registry, &planes);
-    let router =
-        api::router(Api { store: Arc::clone(&store), world: world.clone(), collections: registry, drain: serving.clone() });
+    let router = api::router(Api {
+        store: Arc::clone(&store),
+        world: world.clone(),
+        collections: registry,
+        drain: serving.clone(),
+    });
     serving.spawn(api::serve(listener, router, serving.clone()));
     let stop_drain = options.stop_drain;
     Ok(Running { api, admin_token_file, store, world, serving, planes, stop_drain, failure })

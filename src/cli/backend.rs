@@ -1,4 +1,4 @@
-//! `loopback-operator backend`: the Loopback API with its store and data planes.
+//! `backend`: the Loopback API with its store and data planes.
 
 use std::{
     net::{Ipv6Addr, SocketAddr},
@@ -8,33 +8,35 @@ use std::{
 
 use ipnet::Ipv4Net;
 
-use super::Failure;
+use super::{Failure, Logging, signal};
 use crate::{
     backend::{self, Options},
     runtime::{Drain, World},
 };
 
-/// Flags of the backend.
-#[derive(Clone, Debug, clap::Args)]
+/// Runs the Loopback API with its store and data planes.
+#[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where the API listens
+    /// Where the API listens.
     #[arg(long, env = "LOOPBACK_API_LISTEN", default_value = "127.0.0.1:8480")]
     api_listen: SocketAddr,
-    /// Folder with everything that is kept; the administrator's token is in its file admin-token
+    /// Folder with everything that is kept; the administrator's token is in its file admin-token.
     #[arg(long, env = "LOOPBACK_STATE_DIR", default_value = ".loopback/backend")]
     state_dir: PathBuf,
-    /// IPv4 addresses that load balancers get
+    /// IPv4 addresses that load balancers get.
     #[arg(long, env = "LOOPBACK_ADDRESS_POOL", default_value = "127.10.0.0/16")]
     address_pool: Ipv4Net,
-    /// The IPv6 address that load balancers share, one listener a port
+    /// The IPv6 address that load balancers share, one listener a port.
     #[arg(long, env = "LOOPBACK_IPV6_ADDRESS", default_value = "::1")]
     ipv6_address: Ipv6Addr,
-    /// Let load balancers reach what listens on this machine's loopback addresses
+    /// Let load balancers reach what listens on this machine's loopback addresses.
     #[arg(long, env = "LOOPBACK_OUTBOUND_ALLOW_LOOPBACK")]
     outbound_allow_loopback: bool,
-    /// Seconds that connections through load balancers go on when the backend stops
+    /// Seconds that connections through load balancers go on when the backend stops.
     #[arg(long, env = "LOOPBACK_STOP_DRAIN", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=3600))]
     stop_drain: u64,
+    #[command(flatten)]
+    logging: Logging,
 }
 
 impl From<Args> for Options {
@@ -54,34 +56,17 @@ impl From<Args> for Options {
 /// # Errors
 /// When it cannot start, or a data plane cannot go on.
 pub async fn run(args: Args) -> Result<(), Failure> {
+    args.logging.start()?;
     let drain = Drain::new();
-    let mut running = backend::start(args.into(), World::real(), &drain).await.map_err(failure)?;
+    let mut running = backend::start(args.into(), World::real(), &drain).await.map_err(Failure::from_error)?;
     tracing::info!(api = %running.api, admin_token = %running.admin_token_file.display(), "the backend serves");
     let ended = tokio::select! {
         biased;
-        ended = running.wait() => ended.map_err(failure),
-        signal = stop_signal() => signal,
+        ended = running.wait() => ended.map_err(Failure::from_error),
+        () = signal() => Ok(()),
     };
     if !running.stop().await {
         tracing::warn!("some connections did not end in time");
     }
     ended
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "used as the argument of map_err")]
-fn failure(problem: impl std::fmt::Display) -> Failure {
-    Failure::new(problem.to_string())
-}
-
-/// SIGTERM, or Ctrl-C.
-async fn stop_signal() -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).map_err(failure)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failure)?;
-    tokio::select! {
-        biased;
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! `loopback-operator token`: mint, list and revoke tokens of a backend.
+//! `token`: mint, list and revoke tokens of a backend.
 
 use std::{path::PathBuf, str::FromStr};
 
@@ -8,21 +8,19 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::Failure;
-use crate::protocol::{MintedToken, NewToken, Page, Problem, Rule, TokenView};
+use crate::protocol::{
+    MintedToken, NewToken, Page, Problem, Rule, TokenView,
+    client::{self, CALL_TIMEOUT},
+};
 
-/// Flags of `token`.
+/// Manages the tokens of a backend.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The backend's API
+    /// The backend's API.
     #[arg(long, env = "LOOPBACK_URL", default_value = "http://127.0.0.1:8480", global = true)]
     url: Url,
-    /// File with a token that may manage tokens
-    #[arg(
-        long,
-        env = "LOOPBACK_ADMIN_TOKEN_FILE",
-        default_value = ".loopback/backend/admin-token",
-        global = true
-    )]
+    /// File with a token that may manage tokens.
+    #[arg(long, env = "LOOPBACK_ADMIN_TOKEN_FILE", default_value = ".loopback/backend/admin-token", global = true)]
     admin_token_file: PathBuf,
     #[command(subcommand)]
     command: Command,
@@ -30,20 +28,20 @@ pub struct Args {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
-    /// Make a token and print it; it cannot be shown again
+    /// Make a token and print it; it cannot be shown again.
     Mint {
-        /// What it is for
+        /// What it is for.
         #[arg(long)]
         description: String,
-        /// What it may do: KEY:VERB@ORGANIZATION/PROJECT; without /PROJECT in all projects, without @ everywhere
+        /// What it may do: KEY:VERB@ORGANIZATION/PROJECT; without /PROJECT in all projects, without @ everywhere.
         #[arg(long = "rule", required = true)]
         rules: Vec<RuleText>,
     },
-    /// List tokens, without their secrets
+    /// List tokens, without their secrets.
     List,
-    /// Revoke a token for good
+    /// Revoke a token for good.
     Revoke {
-        /// Id of the token
+        /// Id of the token.
         id: String,
     },
 }
@@ -93,14 +91,13 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Mint { description, rules } => {
             let new = NewToken { description, rules: rules.into_iter().map(|RuleText(rule)| rule).collect() };
-            let minted: MintedToken = backend.call(backend.request(Method::POST, "v3/tokens")?.json(&new)).await?;
+            let minted: MintedToken =
+                backend.call(backend.request(Method::POST, &["v3", "tokens"])?.json(&new)).await?;
             println!("{}", minted.secret);
         }
         Command::List => list(&backend).await?,
         Command::Revoke { id } => {
-            let request = backend.request(Method::DELETE, "v3/tokens/")?;
-            drop(request);
-            let revoked: TokenView = backend.call(backend.on_token(&id)?).await?;
+            let revoked: TokenView = backend.call(backend.request(Method::DELETE, &["v3", "tokens", &id])?).await?;
             println!("{} revoked", revoked.id);
         }
     }
@@ -110,11 +107,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 async fn list(backend: &Backend) -> Result<(), Failure> {
     let mut next = None;
     loop {
-        let mut request = backend.request(Method::GET, "v3/tokens")?;
-        if let Some(next) = next {
-            request = request.query(&[("page", next)]);
-        }
-        let page: Page<TokenView> = backend.call(request).await?;
+        let page: Page<TokenView> = backend.call(backend.page(next.as_deref())?).await?;
         for token in page.items {
             let rules: Vec<String> = token.rules.iter().map(|rule| String::from(&RuleText(rule.clone()))).collect();
             println!("{}\t{}\t{}", token.id, token.description, rules.join(" "));
@@ -137,7 +130,58 @@ impl Backend {
         let file = &args.admin_token_file;
         let token = std::fs::read_to_string(file)
             .map_err(|problem| Failure::new(format!("--admin-token-file {}: {problem}", file.display())))?;
-        let http = crate::protocol::client::http().build().map_err(|problem| Failure::new(problem.to_string()))?;
+        let http = client::http().build().map_err(|problem| Failure::new(problem.to_string()))?;
         Ok(Self { http, url: args.url.clone(), token: token.trim().to_owned() })
+    }
+
+    fn page(&self, cursor: Option<&str>) -> Result<RequestBuilder, Failure> {
+        let Some(cursor) = cursor else { return self.request(Method::GET, &["v3", "tokens"]) };
+        let mut url = self.at(&["v3", "tokens"])?;
+        url.query_pairs_mut().append_pair("page", cursor);
+        Ok(self.to(Method::GET, url))
+    }
+
+    fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, Failure> {
+        Ok(self.to(method, self.at(path)?))
+    }
+
+    fn to(&self, method: Method, url: Url) -> RequestBuilder {
+        self.http.request(method, url).bearer_auth(&self.token).timeout(CALL_TIMEOUT)
+    }
+
+    fn at(&self, path: &[&str]) -> Result<Url, Failure> {
+        let mut url = self.url.clone();
+        let no_base = |()| Failure::new(format!("--url {}: not a URL that paths can be added to", self.url));
+        url.path_segments_mut().map_err(no_base)?.pop_if_empty().extend(path);
+        Ok(url)
+    }
+
+    async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
+        let unreachable = |problem: reqwest::Error| Failure::new(format!("--url {}: {problem}", self.url));
+        let answer = request.send().await.map_err(unreachable)?;
+        let (status, body) = (answer.status(), answer.bytes().await.map_err(unreachable)?);
+        if !status.is_success() {
+            return Err(match serde_json::from_slice::<Problem>(&body) {
+                Ok(problem) => Failure::new(problem.to_string()),
+                Err(_) => Failure::new(format!("--url {}: HTTP {status}", self.url)),
+            });
+        }
+        serde_json::from_slice(&body).map_err(|problem| Failure::new(format!("--url {}: {problem}", self.url)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_round_trip() {
+        for text in ["platform.token:create", "project.load_balancer:read@acme", "project.load_balancer:read@acme/shop"]
+        {
+            assert_eq!(String::from(&text.parse::<RuleText>().unwrap()), text);
+        }
+        for bad in ["", "x", "x:read@", "x:read@/p", "x:read@o/", "x:write@o/p"] {
+            assert!(bad.parse::<RuleText>().is_err(), "{bad}");
+        }
     }
 }
