@@ -53,6 +53,21 @@ mod tests {
         assert_eq!(serde_json::to_value(object).unwrap(), sample, "{file}");
     }
 
+    /// What has to be extended by hand with every kind.
+    #[test]
+    fn manifests_name_every_kind() {
+        let read = |file| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let (roles, users, list) =
+            (read("deploy/roles.yaml"), read("deploy/roles-users.yaml"), read("crds/Kustomization"));
+        for definition in all() {
+            let plural = definition.spec.names.plural;
+            assert!(roles.contains(&format!("{plural}/status")), "deploy/roles.yaml lacks {plural}");
+            assert!(list.contains(&format!("{plural}.yaml")), "crds/Kustomization lacks {plural}");
+            let namespaced = definition.spec.scope == "Namespaced";
+            assert_eq!(namespaced, users.contains(&plural), "deploy/roles-users.yaml: {plural}");
+        }
+    }
+
     #[test]
     fn samples_round_trip() {
         round_trip::<LoopbackBackend>("loopback-backend.yaml");
