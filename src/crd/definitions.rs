@@ -80,7 +80,11 @@ fn tidy(schema: &mut JSONSchemaProps) {
     }
     schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(tidy);
     match &mut schema.items {
-        Some(JSONSchemaPropsOrArray::Schema(items)) => tidy(items),
+        Some(JSONSchemaPropsOrArray::Schema(items)) => {
+            // `kubectl explain` prints it after the list's own.
+            items.description = None;
+            tidy(items);
+        }
         Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(tidy),
         None => {}
     }
