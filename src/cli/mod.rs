@@ -1,9 +1,12 @@
 //! The command line: one file a subcommand. Every flag has a `LOOPBACK_*` twin.
 
+#[cfg(feature = "backend")]
+mod backend;
 #[cfg(feature = "operator")]
 mod crds;
 #[cfg(feature = "operator")]
 mod operator;
+mod token;
 
 use std::process::ExitCode;
 
@@ -21,10 +24,13 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(feature = "backend")]
+    Backend(backend::Args),
     #[cfg(feature = "operator")]
     Crds(crds::Args),
     #[cfg(feature = "operator")]
     Operator(Box<operator::Args>),
+    Token(token::Args),
 }
 
 /// Why a subcommand ended: one message for the person who called it.
@@ -96,9 +102,12 @@ pub async fn run(cli: Cli) -> ExitCode {
 
 async fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
+        #[cfg(feature = "backend")]
+        Command::Backend(args) => backend::run(args).await,
         #[cfg(feature = "operator")]
         Command::Crds(args) => crds::run(args).await,
         #[cfg(feature = "operator")]
         Command::Operator(args) => operator::run(*args).await,
+        Command::Token(args) => token::run(args).await,
     }
 }

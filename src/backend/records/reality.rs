@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Place, get, object_key, owners, save};
+use super::{get, object_key, owners};
 use crate::{
-    backend::store::{Table, Transaction},
+    backend::{
+        checks::Checks,
+        store::{StoreProblem, Table, Transaction, encode},
+    },
     protocol::{Member, Phase, Problem, Reality, Revision},
 };
 
@@ -26,8 +29,14 @@ pub struct Report {
 ///
 /// # Errors
 /// When the store fails.
-pub fn report(tx: &mut dyn Transaction, place: &Place<'_>, id: &str, report: &Report) -> Result<(), Problem> {
-    let Some(mut stored) = get(tx, &place.project.id, place.collection, id)? else { return Ok(()) };
+pub fn report(
+    tx: &mut dyn Transaction,
+    project_id: &str,
+    collection: &str,
+    id: &str,
+    report: &Report,
+) -> Result<(), StoreProblem> {
+    let Some(mut stored) = get(tx, project_id, collection, id)? else { return Ok(()) };
     let object = &mut stored.object;
     let Report { of, state, members } = report.clone();
     let next = Reality { of, state, members };
@@ -36,21 +45,27 @@ pub fn report(tx: &mut dyn Transaction, place: &Place<'_>, id: &str, report: &Re
     }
     object.reality = next;
     object.revision = tx.revision();
-    save(tx, place, &stored)
+    tx.put(Table::Objects, &object_key(project_id, collection, id), encode(&stored)?)
 }
 
 /// Removes an object that its plane has let go of. Dropped when it is gone already, or not being deleted.
 ///
 /// # Errors
 /// When the store fails.
-pub fn released(tx: &mut dyn Transaction, place: &Place<'_>, id: &str) -> Result<(), Problem> {
-    let Some(stored) = get(tx, &place.project.id, place.collection, id)? else { return Ok(()) };
+pub fn released(
+    tx: &mut dyn Transaction,
+    project_id: &str,
+    collection: &str,
+    checks: &dyn Checks,
+    id: &str,
+) -> Result<(), Problem> {
+    let Some(stored) = get(tx, project_id, collection, id)? else { return Ok(()) };
     if stored.object.phase != Phase::Deleting {
         return Ok(());
     }
-    place.checks.release(tx, id, &stored.chosen)?;
+    checks.release(tx, id, &stored.chosen)?;
     if let Some(owner) = &stored.object.owner {
-        owners::give_up(tx, &place.project.id, owner)?;
+        owners::give_up(tx, project_id, owner)?;
     }
-    Ok(tx.delete(Table::Objects, &object_key(&place.project.id, place.collection, id))?)
+    Ok(tx.delete(Table::Objects, &object_key(project_id, collection, id))?)
 }

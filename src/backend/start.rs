@@ -1,0 +1,283 @@
+//! Starts and stops the backend.
+
+use std::{
+    fs, io,
+    net::{Ipv6Addr, SocketAddr},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use ipnet::Ipv4Net;
+use tokio::{net::TcpListener, sync::watch};
+
+use super::{
+    api::{self, Api, collections::Registry},
+    checks::Checks,
+    hub,
+    kept_token::{KeptTokenProblem, keep_token},
+    load_balancing::{self, EmbeddedPlane, LoadBalancingChecks},
+    plane::{Plane, PlaneProblem},
+    store::{self, OpenProblem, RedbStore, Store, Transaction},
+    tenants,
+};
+use crate::{
+    protocol::{Intent, Problem, Project, Rule, load_balancer::LoadBalancer},
+    rules::outbound::Outbound,
+    runtime::{Drain, World},
+};
+
+/// Longest time that a stop waits for requests.
+const STOP_TIME: Duration = Duration::from_secs(5);
+/// What a plane may take to stop beyond the time that it gives to connections.
+const PLANE_GRACE: Duration = Duration::from_secs(2);
+const ADMIN_TOKEN: &str = "admin-token";
+
+/// How to run the backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where the API listens; port 0 takes any.
+    pub api_listen: SocketAddr,
+    /// Where everything is kept. Made when it is missing.
+    pub state_dir: PathBuf,
+    /// IPv4 front-end addresses that load balancers get.
+    pub address_pool: Ipv4Net,
+    /// The IPv6 front-end address that load balancers share, one listener a port.
+    pub ipv6_address: Ipv6Addr,
+    /// Whether targets may have loopback addresses. Only for a machine whose services may all be reached by all users.
+    pub allow_loopback_targets: bool,
+    /// Further listeners of this process, which no target may reach.
+    pub own_listeners: Vec<SocketAddr>,
+    /// How long connections through load balancers go on when the backend stops.
+    pub stop_drain: Duration,
+}
+
+impl Options {
+    /// Documented defaults; state in `state_dir`, the API on `api_listen`.
+    #[must_use]
+    pub fn new(api_listen: SocketAddr, state_dir: PathBuf) -> Self {
+        Self {
+            api_listen,
+            state_dir,
+            address_pool: load_balancing::POOL,
+            ipv6_address: load_balancing::IPV6,
+            allow_loopback_targets: false,
+            own_listeners: Vec::new(),
+            stop_drain: load_balancing::Limits::default().stop_drain,
+        }
+    }
+}
+
+/// Why the backend cannot start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum StartProblem {
+    /// The API's port.
+    #[error("cannot listen on {address}: {problem}; choose another address with --api-listen")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// Why.
+        problem: io::Error,
+    },
+    /// The state folder.
+    #[error("the state folder {path} cannot be used: {problem}; choose another with --state-dir")]
+    StateDir {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        problem: io::Error,
+    },
+    /// The store in it.
+    #[error(transparent)]
+    Store(#[from] OpenProblem),
+    /// A token file in it.
+    #[error(transparent)]
+    Token(#[from] KeptTokenProblem),
+    /// A data plane ended.
+    #[error(transparent)]
+    Plane(#[from] PlaneProblem),
+}
+
+/// What the services bring: checks and a plane each.
+pub struct Services<L> {
+    /// Decides about load balancers.
+    pub load_balancing_checks: Arc<dyn Checks>,
+    /// Makes them real.
+    pub load_balancing: L,
+}
+
+/// A backend that serves.
+pub struct Running {
+    /// Where the API listens.
+    pub api: SocketAddr,
+    /// The file with the administrator's token.
+    pub admin_token_file: PathBuf,
+    /// Everything that is kept.
+    pub store: Arc<dyn Store>,
+    world: World,
+    serving: Drain,
+    planes: Drain,
+    stop_drain: Duration,
+    failure: watch::Receiver<Option<Arc<PlaneProblem>>>,
+}
+
+/// Starts the backend. It stops when `drain` starts; then call [`Running::stop`].
+///
+/// # Errors
+/// Port, folder, store or token file; the message says what to do.
+pub async fn start(options: Options, world: World, drain: &Drain) -> Result<Running, StartProblem> {
+    let (settings, plane_world) = (options.clone(), world.clone());
+    start_with(options, |api| services(settings, api, plane_world), world, drain).await
+}
+
+/// The embedded services.
+fn services(options: Options, api: SocketAddr, world: World) -> Services<EmbeddedPlane> {
+    let Options { address_pool: pool, ipv6_address, mut own_listeners, .. } = options;
+    own_listeners.push(api);
+    let outbound =
+        Outbound { allow_loopback: options.allow_loopback_targets, own: own_listeners, ..Outbound::default() };
+    let limits = load_balancing::Limits { stop_drain: options.stop_drain, ..load_balancing::Limits::default() };
+    Services {
+        load_balancing_checks: Arc::new(LoadBalancingChecks::new(pool, ipv6_address)),
+        load_balancing: EmbeddedPlane::new(load_balancing::Options { pool, outbound, limits }, world),
+    }
+}
+
+/// As [`start`], with the services that are made for the API's address.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_with<L: Plane>(
+    options: Options,
+    services: impl FnOnce(SocketAddr) -> Services<L>,
+    world: World,
+    drain: &Drain,
+) -> Result<Running, StartProblem> {
+    let address = options.api_listen;
+    let listening = TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (api, listener) = listening.map_err(|problem| StartProblem::Listen { address, problem })?;
+    let services = services(api);
+    let store = open(&options.state_dir, &world).await?;
+    let registry = Arc::new(Registry::new(services.load_balancing_checks));
+    let admin_token_file = options.state_dir.join(ADMIN_TOKEN);
+    keep_token(&*store, &world, &admin_token_file, "administrator", everything(&registry)).await?;
+    let (serving, planes) = (drain.child(), drain.child());
+    let failure = run_plane(services.load_balancing, &store, &registry, &planes);
+    let router = api::router(Api {
+        store: Arc::clone(&store),
+        world: world.clone(),
+        collections: registry,
+        drain: serving.clone(),
+    });
+    serving.spawn(api::serve(listener, router, serving.clone()));
+    let stop_drain = options.stop_drain;
+    Ok(Running { api, admin_token_file, store, world, serving, planes, stop_drain, failure })
+}
+
+fn run_plane(
+    plane: impl Plane,
+    store: &Arc<dyn Store>,
+    registry: &Registry,
+    drain: &Drain,
+) -> watch::Receiver<Option<Arc<PlaneProblem>>> {
+    let (failed, failure) = watch::channel(None);
+    if let Some(collection) = registry.get(LoadBalancer::COLLECTION) {
+        let (intents, reporter) = hub::connect(store, collection, drain);
+        drain.spawn(watch_plane(plane.run(intents, reporter, drain.clone()), failed));
+    }
+    failure
+}
+
+async fn open(state_dir: &Path, world: &World) -> Result<Arc<dyn Store>, StartProblem> {
+    let unusable = |problem| StartProblem::StateDir { path: state_dir.to_owned(), problem };
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(state_dir).map_err(unusable)?;
+    let (path, world) = (state_dir.join("store.redb"), world.clone());
+    let opening = tokio::task::spawn_blocking(move || RedbStore::open(&path, &world));
+    let store = opening.await.map_err(|problem| unusable(io::Error::other(problem)))??;
+    Ok(Arc::new(store))
+}
+
+async fn watch_plane(
+    plane: impl Future<Output = Result<(), PlaneProblem>>,
+    failed: watch::Sender<Option<Arc<PlaneProblem>>>,
+) {
+    if let Err(problem) = plane.await {
+        tracing::error!(%problem, "a data plane cannot work");
+        failed.send_replace(Some(Arc::new(problem)));
+    }
+}
+
+/// All permissions, everywhere.
+fn everything(registry: &Registry) -> Vec<Rule> {
+    let rule = |permission| Rule { permission, organization: None, project: None };
+    registry.permissions().into_iter().map(rule).collect()
+}
+
+impl Running {
+    /// Waits until the backend shall stop, or cannot go on.
+    ///
+    /// # Errors
+    /// A data plane ended.
+    pub async fn wait(&mut self) -> Result<(), StartProblem> {
+        let failed = async {
+            match self.failure.wait_for(Option::is_some).await {
+                Ok(problem) => problem.clone(),
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.serving.wait() => Ok(()),
+            problem = failed => problem.map_or(Ok(()), |problem| {
+                Err(PlaneProblem { plane: problem.plane, message: problem.message.clone() }.into())
+            }),
+        }
+    }
+
+    /// Ends feeds and planes, lets requests finish for 5 s and connections as long as the options say, and closes the store.
+    /// True when all ended in time.
+    pub async fn stop(self) -> bool {
+        self.planes.start();
+        let served = self.serving.finish(STOP_TIME).await;
+        let planes = self.planes.finish(self.stop_drain + PLANE_GRACE).await;
+        self.store.close().await;
+        served && planes
+    }
+
+    /// Makes sure that there is an organization with a project, and a token with these rules in a file (mode 0600). Changes
+    /// nothing when all is there.
+    ///
+    /// # Errors
+    /// When a name is no DNS label or taken, or the file or the store fails.
+    pub async fn seed(
+        &self,
+        organization: &str,
+        project: &str,
+        token_file: &Path,
+        rules: Vec<Rule>,
+    ) -> Result<Project, SeedProblem> {
+        let ids = (self.world.id("org"), self.world.id("prj"));
+        let names = (organization.to_owned(), project.to_owned());
+        let work = move |tx: &mut dyn Transaction| {
+            tenants::ensure_organization(tx, &ids.0, &names.0)?;
+            tenants::ensure_project(tx, &ids.1, &names.0, &names.1)
+        };
+        let (made, _) = store::write(&*self.store, true, work).await.map_err(Box::new)?.answer;
+        let name = format!("seed {organization}/{project}");
+        keep_token(&*self.store, &self.world, token_file, &name, rules).await?;
+        Ok(made)
+    }
+}
+
+/// Why seeding failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SeedProblem {
+    /// The store refused.
+    #[error(transparent)]
+    Refused(#[from] Box<Problem>),
+    /// The token cannot be kept.
+    #[error(transparent)]
+    Token(#[from] KeptTokenProblem),
+}
