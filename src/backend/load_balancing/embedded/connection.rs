@@ -12,7 +12,6 @@ use tokio::{
 
 use super::{
     connect::{connect, prepare},
-    health::Failure,
     plane::Shared,
     pool::{Lease, Pool, Target},
     relay::relay,
@@ -68,7 +67,7 @@ async fn open(pool: &Pool, shared: &Shared) -> Option<(Lease, TcpStream)> {
             Ok(stream) => return Some((lease, stream)),
             Err(problem) => {
                 tracing::debug!(%address, %problem, "cannot connect to a target");
-                if let Some(failure) = Failure::of_connection(&problem) {
+                if let Some(failure) = problem.failure() {
                     lease.target().stumbled(failure);
                 }
                 tried.insert(address);

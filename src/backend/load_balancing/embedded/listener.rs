@@ -13,10 +13,12 @@ use tokio::{
     net::TcpListener,
     select,
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task::JoinHandle,
     time::{sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 use super::{
     connection::{reset, serve},
@@ -82,7 +84,7 @@ pub struct Listener {
     address: SocketAddr,
     pools: watch::Sender<Arc<Pool>>,
     accepting: CancellationToken,
-    accepter: JoinHandle<()>,
+    accepter: AbortOnDropHandle<()>,
     connections: TaskTracker,
     shared: Arc<Shared>,
 }
@@ -105,7 +107,7 @@ impl Listener {
             connections: connections.clone(),
             shared: Arc::clone(shared),
         };
-        let accepter = tokio::spawn(accepter.run(accepting.clone()));
+        let accepter = AbortOnDropHandle::new(tokio::spawn(accepter.run(accepting.clone())));
         Ok(Self { address, pools, accepting, accepter, connections, shared: Arc::clone(shared) })
     }
 
