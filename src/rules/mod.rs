@@ -2,4 +2,7 @@
 
 pub mod cidr;
 pub mod duration;
+mod merge_patch;
 pub mod outbound;
+
+pub use merge_patch::merge_patch;

@@ -4,7 +4,11 @@
 //! something. Reads see one consistent [`View`]. What was committed is followed through a [`Log`].
 
 mod codec;
+#[cfg(test)]
+mod conformance;
 mod log;
+mod overlay;
+mod redb;
 mod table;
 
 use std::{
@@ -15,6 +19,7 @@ use std::{
 
 pub use codec::{decode, encode};
 pub use log::{Change, Commit, Compacted, Log};
+pub use redb::{OpenProblem, RedbStore};
 pub use table::{Table, key, prefix_end};
 
 use crate::protocol::{Code, Problem, Revision};
@@ -133,6 +138,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// What was committed lately, in the order of revisions.
     fn log(&self) -> &Arc<Log>;
+
+    /// Finishes what is queued and lets go of all that it holds. Later calls answer [`StoreProblem::Closed`].
+    fn close(&self) -> BoxFuture<'_, ()>;
 }
 
 /// What a write answered.
@@ -162,7 +170,7 @@ where
         ended
     });
     let ended = store.submit(Job { durable, work }).await?;
-    let answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or(StoreProblem::Closed)??;
+    let answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(panicked)??;
     match ended {
         Ended::Committed(revision) | Ended::Unchanged(revision) => Ok(Written { answer, revision }),
         Ended::Aborted => Err(StoreProblem::Closed.into()),
@@ -186,5 +194,10 @@ where
     });
     store.look(look).await?;
     let answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    answer.ok_or(StoreProblem::Closed)?
+    answer.ok_or_else(panicked)?
+}
+
+/// A closure that returned has left its answer.
+fn panicked() -> StoreProblem {
+    StoreProblem::Engine("a transaction panicked".to_owned())
 }

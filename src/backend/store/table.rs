@@ -1,23 +1,31 @@
 //! Tables and keys.
 
 /// What rows are about. Each table is ordered by key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::EnumIter, strum::IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
 pub enum Table {
     /// The store's own: identity, revision.
-    Meta,
+    Meta = 0,
     /// Organizations by name.
-    Organizations,
+    Organizations = 1,
     /// Projects by name.
-    Projects,
+    Projects = 2,
     /// Tokens by id.
-    Tokens,
+    Tokens = 3,
     /// Objects by (project id, collection, object id).
-    Objects,
+    Objects = 4,
     /// Who owns or owned what, by (project id, cluster, uid).
-    Owners,
+    Owners = 5,
     /// What services hand out, for instance front-end addresses; the keys are theirs and start with their collection.
-    Leases,
+    Leases = 6,
+}
+
+impl Table {
+    /// Its number in stored keys; never changes.
+    #[must_use]
+    pub fn byte(self) -> u8 {
+        self as u8
+    }
 }
 
 /// One key of several parts. Parts must not contain a NUL, so that no key is a prefix of another by accident.

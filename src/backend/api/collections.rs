@@ -1,0 +1,146 @@
+//! The registry: one entry a collection drives routes, permissions, validation and documentation.
+
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::Value;
+
+use super::shape;
+use crate::{
+    backend::checks::Checks,
+    protocol::{Intent, Object, Page, Permission, Problem, Verb, load_balancer::LoadBalancer},
+};
+
+/// A map in an intent whose entries have a permission key of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Members {
+    /// Field of the intent.
+    pub field: &'static str,
+    /// Permission key.
+    pub permission: &'static str,
+}
+
+/// JSON schemas of a collection, as references into the generator's definitions.
+pub struct Schemas {
+    /// What is asked for.
+    pub intent: Schema,
+    /// The whole object.
+    pub object: Schema,
+    /// A page of objects.
+    pub page: Schema,
+}
+
+/// One collection of objects.
+pub struct Collection {
+    /// Path below the project.
+    pub path: &'static str,
+    /// First part of its objects' ids.
+    pub prefix: &'static str,
+    /// Permission key.
+    pub permission: &'static str,
+    /// Field of the intent with the name that people gave it.
+    pub name_field: &'static str,
+    /// Maps with permission keys of their own.
+    pub members: &'static [Members],
+    /// Its service's checks.
+    pub checks: Arc<dyn Checks>,
+    /// Its schemas.
+    pub schemas: fn(&mut SchemaGenerator) -> Schemas,
+    shape: fn(&Value) -> Result<(), Problem>,
+}
+
+impl Collection {
+    /// The collection of a service's intents.
+    #[must_use]
+    pub fn of<I: Intent>(prefix: &'static str, members: &'static [Members], checks: Arc<dyn Checks>) -> Self {
+        Self {
+            path: I::COLLECTION,
+            prefix,
+            permission: I::PERMISSION,
+            name_field: I::NAME_FIELD,
+            members,
+            checks,
+            schemas: schemas::<I>,
+            shape: shape::typed::<I>,
+        }
+    }
+
+    /// The permission of `verb` on the collection itself.
+    #[must_use]
+    pub fn needs(&self, verb: Verb) -> Permission {
+        Permission::new(self.permission, verb)
+    }
+
+    /// Any of these lets a caller change an object in part.
+    #[must_use]
+    pub fn change_permissions(&self) -> Vec<Permission> {
+        let members = self.members.iter().flat_map(|members| {
+            [Verb::Create, Verb::Update, Verb::Delete].map(|verb| Permission::new(members.permission, verb))
+        });
+        std::iter::once(self.needs(Verb::Update)).chain(members).collect()
+    }
+
+    /// Refuses an intent that does not have the service's shape.
+    ///
+    /// # Errors
+    /// With the field that is wrong.
+    pub fn check_shape(&self, intent: &Value) -> Result<(), Problem> {
+        shape::bounded(intent)?;
+        (self.shape)(intent)?;
+        let name = intent.get(self.name_field).and_then(Value::as_str).unwrap_or_default();
+        shape::name(name, &format!("/{}", self.name_field))
+    }
+}
+
+fn schemas<I: Intent>(generator: &mut SchemaGenerator) -> Schemas {
+    fn reference<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<T>()
+    }
+    Schemas {
+        intent: reference::<I>(generator),
+        object: reference::<Object<I, I::State>>(generator),
+        page: reference::<Page<Object<I, I::State>>>(generator),
+    }
+}
+
+/// All collections.
+#[derive(Default)]
+pub struct Registry(pub Vec<Arc<Collection>>);
+
+/// Permission keys that belong to no collection.
+const PLATFORM_KEYS: [&str; 4] = ["platform.organization", "platform.token", "organization", "organization.project"];
+
+impl Registry {
+    /// The collections of this release.
+    #[must_use]
+    pub fn new(load_balancing: Arc<dyn Checks>) -> Self {
+        const MEMBERS: &[Members] = &[
+            Members { field: "services", permission: "project.load_balancer.service" },
+            Members { field: "targets", permission: "project.load_balancer.target" },
+        ];
+        Self(vec![Arc::new(Collection::of::<LoadBalancer>("lb", MEMBERS, load_balancing))])
+    }
+
+    /// The collection at that path.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&Arc<Collection>> {
+        self.0.iter().find(|collection| collection.path == path)
+    }
+
+    /// Every permission that means something here.
+    #[must_use]
+    pub fn permissions(&self) -> Vec<Permission> {
+        let keys = self.0.iter().flat_map(|collection| {
+            std::iter::once(collection.permission).chain(collection.members.iter().map(|members| members.permission))
+        });
+        let verbs = [Verb::Read, Verb::Create, Verb::Update, Verb::Delete, Verb::Execute];
+        let all = PLATFORM_KEYS.into_iter().chain(keys);
+        all.flat_map(|key| verbs.map(|verb| Permission::new(key, verb))).collect()
+    }
+
+    /// The permission of `verb` on each collection.
+    #[must_use]
+    pub fn each(&self, verb: Verb) -> Vec<Permission> {
+        self.0.iter().map(|collection| collection.needs(verb)).collect()
+    }
+}
