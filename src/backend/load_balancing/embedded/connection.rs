@@ -20,6 +20,12 @@ use super::{
 /// Why a connection is ended from our side: its listener is gone, its origin is no longer admitted, its target is gone.
 struct NotWanted;
 
+enum Ended {
+    Finished,
+    BrokenOff,
+    NotWanted,
+}
+
 /// Serves one connection. Ends when both sides have said all, when either breaks off, or when it is not wanted any more.
 pub async fn serve(mut client: TcpStream, peer: IpAddr, mut pools: watch::Receiver<Arc<Pool>>, shared: Arc<Shared>) {
     prepare(&client);
@@ -34,16 +40,19 @@ pub async fn serve(mut client: TcpStream, peer: IpAddr, mut pools: watch::Receiv
     let drain = shared.limits.target_drain;
     let ended = select! {
         biased;
-        ended = relay(&mut client, &mut upstream, &shared.buffers) => ended.map_err(Some),
-        NotWanted = not_wanted(peer, Some(lease.target()), pools, drain) => Err(None),
+        relayed = relay(&mut client, &mut upstream, &shared.buffers) => match relayed {
+            Ok(()) => Ended::Finished,
+            Err(_) => Ended::BrokenOff,
+        },
+        NotWanted = not_wanted(peer, Some(lease.target()), pools, drain) => Ended::NotWanted,
     };
     match ended {
-        Ok(()) => {}
-        Err(Some(_)) => {
+        Ended::Finished => {}
+        Ended::BrokenOff => {
             reset(&client);
             reset(&upstream);
         }
-        Err(None) => {
+        Ended::NotWanted => {
             // both learn of it by FIN; bytes that they still send are answered with a reset
             let _ = client.shutdown().await;
             let _ = upstream.shutdown().await;

@@ -222,3 +222,23 @@ fn concerns_one_connection(problem: &io::Error) -> bool {
             | Kind::NetworkDown
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_problem_says_what_to_do() {
+        let address: SocketAddr = "127.10.0.1:80".parse().unwrap();
+        for (kind, reason, advice) in [
+            (io::ErrorKind::AddrInUse, "PortInUse", "choose another port"),
+            (io::ErrorKind::AddrNotAvailable, "AddressNotAvailable", "lo0 alias 127.10.0.1"),
+            (io::ErrorKind::PermissionDenied, "PermissionDenied", "from 1024 up"),
+            (io::ErrorKind::OutOfMemory, "CannotListen", "tried again"),
+        ] {
+            let problem = BindProblem::new(address, &kind.into());
+            assert_eq!(problem.reason(), reason);
+            assert!(problem.to_string().contains(advice), "{problem}");
+        }
+    }
+}
