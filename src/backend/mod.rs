@@ -13,4 +13,4 @@ mod start;
 pub mod store;
 pub mod tenants;
 
-pub use start::{Options, Running, SeedProblem, Services, StartProblem, start_with};
+pub use start::{Options, Running, SeedProblem, Services, StartProblem, start, start_with};

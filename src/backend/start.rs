@@ -17,17 +17,21 @@ use super::{
     checks::Checks,
     hub,
     kept_token::{KeptTokenProblem, keep_token},
+    load_balancing::{self, EmbeddedPlane, LoadBalancingChecks},
     plane::{Plane, PlaneProblem},
     store::{self, OpenProblem, RedbStore, Store, Transaction},
     tenants,
 };
 use crate::{
     protocol::{Intent, Problem, Project, Rule, load_balancer::LoadBalancer},
+    rules::outbound::Outbound,
     runtime::{Drain, World},
 };
 
 /// Longest time that a stop waits for requests.
 const STOP_TIME: Duration = Duration::from_secs(5);
+/// What a plane may take to stop beyond the time that it gives to connections.
+const PLANE_GRACE: Duration = Duration::from_secs(2);
 const ADMIN_TOKEN: &str = "admin-token";
 
 /// How to run the backend.
@@ -43,6 +47,26 @@ pub struct Options {
     pub ipv6_address: Ipv6Addr,
     /// Whether targets may have loopback addresses. Only for a machine whose services may all be reached by all users.
     pub allow_loopback_targets: bool,
+    /// Further listeners of this process, which no target may reach.
+    pub own_listeners: Vec<SocketAddr>,
+    /// How long connections through load balancers go on when the backend stops.
+    pub stop_drain: Duration,
+}
+
+impl Options {
+    /// Documented defaults; state in `state_dir`, the API on `api_listen`.
+    #[must_use]
+    pub fn new(api_listen: SocketAddr, state_dir: PathBuf) -> Self {
+        Self {
+            api_listen,
+            state_dir,
+            address_pool: load_balancing::POOL,
+            ipv6_address: load_balancing::IPV6,
+            allow_loopback_targets: false,
+            own_listeners: Vec::new(),
+            stop_drain: load_balancing::Limits::default().stop_drain,
+        }
+    }
 }
 
 /// Why the backend cannot start, or had to stop.
@@ -92,45 +116,77 @@ pub struct Running {
     /// Everything that is kept.
     pub store: Arc<dyn Store>,
     world: World,
-    drain: Drain,
+    serving: Drain,
+    planes: Drain,
+    stop_drain: Duration,
     failure: watch::Receiver<Option<Arc<PlaneProblem>>>,
 }
 
-/// Starts the backend with given services. It stops when `drain` starts; then call [`Running::stop`].
+/// Starts the backend. It stops when `drain` starts; then call [`Running::stop`].
 ///
 /// # Errors
 /// Port, folder, store or token file; the message says what to do.
+pub async fn start(options: Options, world: World, drain: &Drain) -> Result<Running, StartProblem> {
+    let (settings, plane_world) = (options.clone(), world.clone());
+    start_with(options, |api| services(settings, api, plane_world), world, drain).await
+}
+
+/// The embedded services.
+fn services(options: Options, api: SocketAddr, world: World) -> Services<EmbeddedPlane> {
+    let Options { address_pool: pool, ipv6_address, mut own_listeners, .. } = options;
+    own_listeners.push(api);
+    let outbound =
+        Outbound { allow_loopback: options.allow_loopback_targets, own: own_listeners, ..Outbound::default() };
+    let limits = load_balancing::Limits { stop_drain: options.stop_drain, ..load_balancing::Limits::default() };
+    Services {
+        load_balancing_checks: Arc::new(LoadBalancingChecks::new(pool, ipv6_address)),
+        load_balancing: EmbeddedPlane::new(load_balancing::Options { pool, outbound, limits }, world),
+    }
+}
+
+/// As [`start`], with the services that are made for the API's address.
+///
+/// # Errors
+/// As [`start`].
 pub async fn start_with<L: Plane>(
     options: Options,
-    services: Services<L>,
+    services: impl FnOnce(SocketAddr) -> Services<L>,
     world: World,
     drain: &Drain,
 ) -> Result<Running, StartProblem> {
     let address = options.api_listen;
     let listening = TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
-    let (api_address, listener) = listening.map_err(|problem| StartProblem::Listen { address, problem })?;
+    let (api, listener) = listening.map_err(|problem| StartProblem::Listen { address, problem })?;
+    let services = services(api);
     let store = open(&options.state_dir, &world).await?;
     let registry = Arc::new(Registry::new(services.load_balancing_checks));
     let admin_token_file = options.state_dir.join(ADMIN_TOKEN);
     keep_token(&*store, &world, &admin_token_file, "administrator", everything(&registry)).await?;
-    let drain = drain.child();
-    let (failed, failure) = watch::channel(None);
-    let running = Running {
-        api: api_address,
-        admin_token_file,
+    let (serving, planes) = (drain.child(), drain.child());
+    let failure = run_plane(services.load_balancing, &store, &registry, &planes);
+    let router = api::router(Api {
         store: Arc::clone(&store),
         world: world.clone(),
-        drain: drain.clone(),
-        failure,
-    };
+        collections: registry,
+        drain: serving.clone(),
+    });
+    serving.spawn(api::serve(listener, router, serving.clone()));
+    let stop_drain = options.stop_drain;
+    Ok(Running { api, admin_token_file, store, world, serving, planes, stop_drain, failure })
+}
+
+fn run_plane(
+    plane: impl Plane,
+    store: &Arc<dyn Store>,
+    registry: &Registry,
+    drain: &Drain,
+) -> watch::Receiver<Option<Arc<PlaneProblem>>> {
+    let (failed, failure) = watch::channel(None);
     if let Some(collection) = registry.get(LoadBalancer::COLLECTION) {
-        let (intents, reporter) = hub::connect(&store, collection, &drain);
-        let plane = services.load_balancing.run(intents, reporter, drain.clone());
-        drain.spawn(watch_plane(plane, failed));
+        let (intents, reporter) = hub::connect(store, collection, drain);
+        drain.spawn(watch_plane(plane.run(intents, reporter, drain.clone()), failed));
     }
-    let router = api::router(Api { store, world, collections: registry, drain: drain.clone() });
-    drain.spawn(api::serve(listener, router, drain.clone()));
-    Ok(running)
+    failure
 }
 
 async fn open(state_dir: &Path, world: &World) -> Result<Arc<dyn Store>, StartProblem> {
@@ -173,18 +229,21 @@ impl Running {
         };
         tokio::select! {
             biased;
-            () = self.drain.wait() => Ok(()),
+            () = self.serving.wait() => Ok(()),
             problem = failed => problem.map_or(Ok(()), |problem| {
                 Err(PlaneProblem { plane: problem.plane, message: problem.message.clone() }.into())
             }),
         }
     }
 
-    /// Ends feeds and planes, lets requests finish for 5 s, and closes the store. True when all ended in time.
+    /// Ends feeds and planes, lets requests finish for 5 s and connections as long as the options say, and closes the store.
+    /// True when all ended in time.
     pub async fn stop(self) -> bool {
-        let ended = self.drain.finish(STOP_TIME).await;
+        self.planes.start();
+        let served = self.serving.finish(STOP_TIME).await;
+        let planes = self.planes.finish(self.stop_drain + PLANE_GRACE).await;
         self.store.close().await;
-        ended
+        served && planes
     }
 
     /// Makes sure that there is an organization with a project, and a token with these rules in a file (mode 0600). Changes

@@ -97,6 +97,8 @@ pub trait Intent: Clone + PartialEq + Serialize + DeserializeOwned + JsonSchema 
     const COLLECTION: &'static str;
     /// The permission key that guards it, for instance `project.load_balancer`.
     const PERMISSION: &'static str;
+    /// Maps by name in the intent whose members have permission keys of their own.
+    const MEMBERS: &'static [(&'static str, &'static str)];
     /// Field of the intent that holds the name people gave it.
     const NAME_FIELD: &'static str;
 }

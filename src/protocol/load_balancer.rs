@@ -177,5 +177,7 @@ impl Intent for LoadBalancer {
     type State = State;
     const COLLECTION: &'static str = "load-balancers";
     const PERMISSION: &'static str = "project.load_balancer";
+    const MEMBERS: &'static [(&'static str, &'static str)] =
+        &[("services", "project.load_balancer.service"), ("targets", "project.load_balancer.target")];
     const NAME_FIELD: &'static str = "name";
 }

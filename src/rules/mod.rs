@@ -5,4 +5,4 @@ pub mod duration;
 mod merge_patch;
 pub mod outbound;
 
-pub use merge_patch::merge_patch;
+pub use merge_patch::{merge_patch, patch_between};

@@ -5,9 +5,11 @@ import (
 	"flag"
 	"fmt"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/informers"
@@ -17,8 +19,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/component-base/version"
 	"k8s.io/controller-manager/pkg/informerfactory"
-	v1 "k8s.io/api/core/v1"
 	"k8s.io/kubernetes/pkg/controller/garbagecollector"
 	"k8s.io/kubernetes/pkg/controller/namespace"
 )
@@ -32,8 +34,12 @@ const (
 )
 
 // runControllers runs the garbage collector and the namespace controller until a signal arrives. It takes the flag
-// --kubeconfig and ignores what else the real kube-controller-manager is given.
+// --kubeconfig and ignores what else the real kube-controller-manager is given; --version prints the version as it does.
 func runControllers(args []string) error {
+	if slices.Contains(args, "--version") {
+		fmt.Println("Kubernetes", version.Get())
+		return nil
+	}
 	kubeconfig := kubeconfigFrom(args)
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {

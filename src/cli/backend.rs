@@ -1,0 +1,72 @@
+//! `backend`: the Loopback API with its store and data planes.
+
+use std::{
+    net::{Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use ipnet::Ipv4Net;
+
+use super::{Failure, Logging, signal};
+use crate::{
+    backend::{self, Options},
+    runtime::{Drain, World},
+};
+
+/// Runs the Loopback API with its store and data planes.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where the API listens.
+    #[arg(long, env = "LOOPBACK_API_LISTEN", default_value = "127.0.0.1:8480")]
+    api_listen: SocketAddr,
+    /// Folder with everything that is kept; the administrator's token is in its file admin-token.
+    #[arg(long, env = "LOOPBACK_STATE_DIR", default_value = ".loopback/backend")]
+    state_dir: PathBuf,
+    /// IPv4 addresses that load balancers get.
+    #[arg(long, env = "LOOPBACK_ADDRESS_POOL", default_value = "127.10.0.0/16")]
+    address_pool: Ipv4Net,
+    /// The IPv6 address that load balancers share, one listener a port.
+    #[arg(long, env = "LOOPBACK_IPV6_ADDRESS", default_value = "::1")]
+    ipv6_address: Ipv6Addr,
+    /// Let load balancers reach what listens on this machine's loopback addresses.
+    #[arg(long, env = "LOOPBACK_OUTBOUND_ALLOW_LOOPBACK")]
+    outbound_allow_loopback: bool,
+    /// Seconds that connections through load balancers go on when the backend stops.
+    #[arg(long, env = "LOOPBACK_STOP_DRAIN", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    stop_drain: u64,
+    #[command(flatten)]
+    logging: Logging,
+}
+
+impl From<Args> for Options {
+    fn from(args: Args) -> Self {
+        Self {
+            address_pool: args.address_pool,
+            ipv6_address: args.ipv6_address,
+            allow_loopback_targets: args.outbound_allow_loopback,
+            stop_drain: Duration::from_secs(args.stop_drain),
+            ..Self::new(args.api_listen, args.state_dir)
+        }
+    }
+}
+
+/// Serves until a signal.
+///
+/// # Errors
+/// When it cannot start, or a data plane cannot go on.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    args.logging.start()?;
+    let drain = Drain::new();
+    let mut running = backend::start(args.into(), World::real(), &drain).await.map_err(Failure::from_error)?;
+    tracing::info!(api = %running.api, admin_token = %running.admin_token_file.display(), "the backend serves");
+    let ended = tokio::select! {
+        biased;
+        ended = running.wait() => ended.map_err(Failure::from_error),
+        () = signal() => Ok(()),
+    };
+    if !running.stop().await {
+        tracing::warn!("some connections did not end in time");
+    }
+    ended
+}

@@ -1,0 +1,103 @@
+//! Condition types and the one table of reasons.
+
+use strum::{AsRefStr, Display, EnumIter, EnumString, IntoStaticStr};
+
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+/// Types of the conditions that the operator writes.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Display, AsRefStr, IntoStaticStr, EnumIter, EnumString,
+)]
+pub enum ConditionType {
+    /// The backend holds this spec and has made it real. Always present.
+    Ready,
+    /// The backend holds this spec. Always present once the operator has seen the object.
+    Synced,
+    /// The operator is working on it, or waits for something that comes by itself. Only present while true.
+    Reconciling,
+    /// A person must act. Only present while true, and never together with `Reconciling`.
+    Stalled,
+    /// It works, but some of its members do not. Only present while true.
+    Degraded,
+    /// Under `Observe`: the backend differs from this spec. Only present while true.
+    Drifted,
+    /// The annotation `loopback.cloud/paused` is set. Only present while true.
+    Paused,
+}
+
+/// Why a condition has its status: few, stable words that scripts and alerts may match on. The message beside one says
+/// what, where and what to do.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Display, AsRefStr, IntoStaticStr, EnumIter, EnumString,
+)]
+pub enum Reason {
+    // What is well.
+    /// The backend holds the spec and has made it real.
+    Ready,
+    /// The backend holds the spec.
+    Synced,
+    /// Every member works again.
+    MembersHealthy,
+    /// Someone changed or deleted it in the backend, and the operator made it as the spec says.
+    DriftRepaired,
+
+    // What passes by itself.
+    /// The operator has not seen the object yet.
+    Pending,
+    /// The backend holds the spec and is making it real.
+    Progressing,
+    /// A service is not listening on all its addresses; the service's entry in status says why.
+    NotListening,
+    /// An object that the spec names does not exist (yet).
+    ReferenceMissing,
+    /// The ProjectBinding, or the LoopbackBackend behind it, is not Ready.
+    BindingNotReady,
+    /// The backend cannot be reached, or answers with errors. Shown on ProjectBindings and LoopbackBackends only.
+    BackendUnavailable,
+    /// The backend asks for fewer calls.
+    Throttled,
+    /// Something unexpected; tried again with growing pauses.
+    Error,
+    /// The object is being deleted.
+    Deleting,
+    /// Deletion waits for objects that use this one; the message names them.
+    InUse,
+
+    // What a person must change.
+    /// The spec contradicts itself in a way that admission could not see.
+    InvalidSpec,
+    /// The token lacks a permission key; the message names it.
+    Denied,
+    /// The backend's own checks refuse the spec.
+    Refused,
+    /// A quota of the project or the organization is used up.
+    QuotaExceeded,
+    /// Another object or another cluster owns the backend object; the message names the owner.
+    OwnedByAnother,
+    /// The object to import or to observe is not in the backend.
+    ImportNotFound,
+    /// Several objects in the backend have the natural name; say which by `spec.import`.
+    Ambiguous,
+    /// No grant of the LoopbackBackend covers this binding's namespace, organization and project.
+    NotGranted,
+    /// The Secret with the token is missing, lacks the key or holds no token.
+    TokenMissing,
+    /// The backend does not accept the token.
+    TokenInvalid,
+    /// The project does not exist in the backend, or the token may not see it.
+    ProjectNotFound,
+    /// The backend's store, or the project in it, is not the one that this binding first met. Nothing is written.
+    WrongStore,
+
+    // What works, but not fully.
+    /// Some targets are unhealthy; the status lists them.
+    MembersUnhealthy,
+    /// The backend differs from the spec and the management policy is `Observe`.
+    DriftFound,
+    /// The token lacks permissions that some kinds need; `status.permissions.missing` lists them.
+    PermissionsMissing,
+
+    // What someone asked for.
+    /// The annotation `loopback.cloud/paused` is `"true"`.
+    Paused,
+}

@@ -1,0 +1,163 @@
+//! One change of the backend: the call, and what its answer means.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{driver::Work, kind::Remark, outcome::Outcome, plan::Change};
+use crate::{
+    crd::Reason,
+    protocol::{Claim, Code, Create, Problem, RawObject, client::CallError},
+};
+
+impl Work<'_> {
+    /// Makes a change and folds the answer into the mirror. `Ok` means: plan again.
+    pub(super) async fn apply(&mut self, change: &Change) -> Result<(), Outcome> {
+        self.ensure_finalizer().await?;
+        tracing::debug!(%change, "changing the backend");
+        let (client, began) = (&self.link.client, Instant::now());
+        let answer = match change {
+            Change::Create { intent } => {
+                let create = Create { owner: Some(self.owner.clone()), intent: intent.clone() };
+                client.create(self.collection, &create).await
+            }
+            Change::Claim { id, from } => {
+                let claim = Claim { from: from.clone(), to: self.owner.clone() };
+                client.claim(self.collection, id, &claim).await
+            }
+            Change::Patch { id, etag, patch } => client.patch(self.collection, id, etag, patch).await,
+        };
+        self.engine.count(operation(change), &answer, began.elapsed());
+        match answer {
+            Ok(object) => {
+                self.link.fold(self.collection, object);
+                Ok(())
+            }
+            Err(CallError::Refused(problem)) => self.refused(change, *problem).await,
+            Err(CallError::Unreachable(_)) => Err(self.lost()),
+            Err(CallError::Doubtful(_)) => self.look_again().await,
+        }
+    }
+
+    async fn refused(&self, change: &Change, problem: Problem) -> Result<(), Outcome> {
+        let id = match change {
+            Change::Create { .. } => problem.id.clone(),
+            Change::Claim { id, .. } | Change::Patch { id, .. } => Some(id.clone()),
+        };
+        match (problem.code, id) {
+            // The world is not as the mirror had it: read, fold, plan again.
+            (Code::Exists | Code::Stale | Code::Owned | Code::NotFound, Some(id)) => self.read(&id).await,
+            _ => Err(self.judge(&problem)),
+        }
+    }
+
+    async fn read(&self, id: &str) -> Result<(), Outcome> {
+        match self.link.client.get(self.collection, id).await {
+            Ok(object) => {
+                self.take(id, object);
+                Ok(())
+            }
+            Err(CallError::Refused(problem)) => Err(self.judge(&problem)),
+            Err(_) => Err(self.lost()),
+        }
+    }
+
+    fn take(&self, id: &str, object: Option<RawObject>) {
+        match object {
+            Some(object) => self.link.fold(self.collection, object),
+            None => self.link.fold_gone(self.collection, id),
+        }
+    }
+
+    /// After a doubtful answer only a read tells what happened. What it does not show may still come: pause before the next try.
+    async fn look_again(&self) -> Result<(), Outcome> {
+        match self.link.client.owned_by(self.collection, &self.owner).await {
+            Ok(Some(object)) => {
+                self.link.fold(self.collection, object);
+                Ok(())
+            }
+            Ok(None) => Err(Outcome::Down { retry: true }),
+            Err(CallError::Refused(problem)) => Err(self.judge(&problem)),
+            Err(_) => Err(self.lost()),
+        }
+    }
+
+    /// No connection: the link finds out whether that concerns all.
+    pub(super) fn lost(&self) -> Outcome {
+        self.link.suspect();
+        Outcome::Down { retry: true }
+    }
+
+    /// What a refusal means for the resource.
+    pub(super) fn judge(&self, problem: &Problem) -> Outcome {
+        if matches!(problem.code, Code::Unauthenticated | Code::Unavailable | Code::NotFound) {
+            return self.lost();
+        }
+        judge(problem)
+    }
+}
+
+fn judge(problem: &Problem) -> Outcome {
+    let stalled = |reason, message: String| Outcome::Stalled { why: Remark::new(reason, message), again: true };
+    let at_least = Duration::from_secs(problem.retry_after.unwrap_or(0).min(900));
+    match problem.code {
+        Code::Forbidden => stalled(Reason::Denied, denied(problem)),
+        Code::Quota => stalled(Reason::QuotaExceeded, problem.detail.clone()),
+        Code::InUse => stalled(Reason::InUse, problem.detail.clone()),
+        Code::OwnerRetired => {
+            let hint = "this resource was deleted in the backend for good; delete it and create it again";
+            stalled(Reason::Refused, format!("{}; {hint}", problem.detail))
+        }
+        Code::Throttled => {
+            let why = Remark::new(Reason::Throttled, "The backend asks for fewer calls");
+            Outcome::Failed { why, at_least }
+        }
+        Code::Internal => Outcome::Failed { why: Remark::new(Reason::Error, problem.to_string()), at_least },
+        _ => stalled(Reason::Refused, field_first(problem)),
+    }
+}
+
+fn denied(problem: &Problem) -> String {
+    match &problem.permission {
+        Some(permission) => {
+            format!("The token of this namespace's ProjectBinding lacks the permission {permission}; ask for it")
+        }
+        None => problem.detail.clone(),
+    }
+}
+
+fn field_first(problem: &Problem) -> String {
+    match &problem.field {
+        Some(field) => format!("The backend refuses {field}: {}", problem.detail),
+        None => format!("The backend refuses: {}", problem.detail),
+    }
+}
+
+fn operation(change: &Change) -> &'static str {
+    match change {
+        Change::Create { .. } => "create",
+        Change::Claim { .. } => "claim",
+        Change::Patch { .. } => "patch",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_permission_is_passed_on_and_tried_again_slowly() {
+        let problem = Problem::forbidden("project.load_balancer.target:create".parse().unwrap());
+        let Outcome::Stalled { why, again: true } = judge(&problem) else { panic!("not stalled") };
+        assert_eq!(why.reason, Reason::Denied);
+        assert!(why.message.contains("project.load_balancer.target:create"), "{}", why.message);
+    }
+
+    #[test]
+    fn a_field_is_named_and_retry_after_is_honoured() {
+        let Outcome::Stalled { why, .. } = judge(&Problem::invalid("/services/web/port", "no")) else { panic!() };
+        assert!(why.message.contains("/services/web/port"));
+        let slow = Problem { retry_after: Some(7), ..Problem::new(Code::Throttled, "slow") };
+        assert!(matches!(judge(&slow), Outcome::Failed { at_least, .. } if at_least == Duration::from_secs(7)));
+    }
+}

@@ -1,0 +1,390 @@
+//! ProjectBindings: from a namespace to a project of a backend, and who may use it.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use kube::{ResourceExt, api::DynamicObject};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::{
+    Engine,
+    cache::Subject,
+    common::{Common, deleting, has_finalizer},
+    connections::{Bound, Target},
+    driver::unwritten,
+    grants,
+    key::Key,
+    kind::{Lookup, Remark},
+    link::{Health, Link, Listener},
+    outcome::{Finding, Outcome},
+};
+use crate::{
+    crd::{
+        LoopbackBackend, ProjectBinding, ProjectBindingSpec, Reason, SecretKeyReference, annotation,
+        project_binding::Connection as Spelled,
+    },
+    protocol::{Permission, Verb, client::Token},
+};
+
+/// Kind of the bindings.
+pub const KIND: &str = "ProjectBinding";
+/// How many users of a binding are named in a message.
+const NAMED: usize = 5;
+
+/// What a binding's spec leads to before anything is sent.
+struct Resolved {
+    url: Url,
+    token: Token,
+    checked: bool,
+    /// Why it must not be used for anything but deletions.
+    held: Option<Remark>,
+}
+
+/// A binding whose spec does not lead anywhere (yet).
+enum Unresolved {
+    Waiting(Remark),
+    Broken(Remark),
+    Unknown,
+}
+
+fn broken(reason: Reason, message: impl Into<String>) -> Unresolved {
+    Unresolved::Broken(Remark::new(reason, message))
+}
+
+fn waiting(reason: Reason, message: impl Into<String>) -> Unresolved {
+    Unresolved::Waiting(Remark::new(reason, message))
+}
+
+/// One pass of a binding.
+pub(super) async fn pass(engine: &Arc<Engine>, key: &Key, object: Arc<DynamicObject>) -> Finding {
+    let binding = match (*object).clone().try_parse::<ProjectBinding>() {
+        Ok(binding) => binding,
+        Err(error) => {
+            let why = Remark::new(Reason::InvalidSpec, format!("The object does not fit the schema: {error}"));
+            engine.bind(key, Some(Bound::Broken(why.clone())));
+            return Outcome::Stalled { why, again: false }.into();
+        }
+    };
+    let finding = connect(engine, key, &object, &binding).await;
+    if deleting(&object) {
+        return retire(engine, key, &object, &binding.spec).await.into();
+    }
+    finding
+}
+
+/// A binding that is gone.
+pub(super) fn gone(engine: &Engine, key: &Key) {
+    engine.links.close(key);
+    engine.secrets.keep_only(key, None);
+    engine.bind(key, None);
+}
+
+async fn connect(engine: &Arc<Engine>, key: &Key, object: &Arc<DynamicObject>, binding: &ProjectBinding) -> Finding {
+    let resolved = match resolve(engine, key, object, &binding.spec) {
+        Ok(resolved) => resolved,
+        Err(unresolved) => return nowhere(engine, key, unresolved),
+    };
+    if !deleting(object)
+        && let Err(outcome) = hold(engine, key, object, &binding.spec).await
+    {
+        return outcome.into();
+    }
+    let project = binding.spec.project.clone();
+    let target = Target { url: resolved.url, project, token: resolved.token, checked: resolved.checked };
+    let http = |checked| engine.http(checked);
+    match engine.links.open(key, target, http, || listener(engine), &engine.world, &engine.drain) {
+        Ok(link) => met(engine, key, object, binding, &link, resolved.held).await,
+        Err(error) => nowhere(engine, key, broken(Reason::InvalidSpec, format!("spec.url: {error}"))),
+    }
+}
+
+fn nowhere(engine: &Engine, key: &Key, unresolved: Unresolved) -> Finding {
+    let (bound, outcome) = match unresolved {
+        Unresolved::Waiting(why) => (Bound::Waiting(binding_says(key, &why)), Outcome::Working(why)),
+        Unresolved::Broken(why) => (Bound::Broken(binding_says(key, &why)), Outcome::Stalled { why, again: true }),
+        Unresolved::Unknown => (Bound::Connecting, Outcome::Down { retry: false }),
+    };
+    engine.links.close(key);
+    engine.bind(key, Some(bound));
+    outcome.into()
+}
+
+/// What the binding's users say about it.
+fn binding_says(key: &Key, why: &Remark) -> Remark {
+    Remark::new(why.reason, format!("ProjectBinding {}: {}", key.name, why.message))
+}
+
+fn resolve(
+    engine: &Engine,
+    key: &Key,
+    object: &DynamicObject,
+    spec: &ProjectBindingSpec,
+) -> Result<Resolved, Unresolved> {
+    match spec.connection() {
+        Spelled::TokenMissing => {
+            engine.secrets.keep_only(key, None);
+            let message = "A binding that names its own url brings its own token: set spec.tokenSecretRef";
+            Err(broken(Reason::TokenMissing, message))
+        }
+        Spelled::Own { url, token } => own(engine, key, url, token),
+        Spelled::Lent { backend } => lent(engine, key, object, spec, backend),
+    }
+}
+
+fn own(engine: &Engine, key: &Key, url: Option<&str>, token: &SecretKeyReference) -> Result<Resolved, Unresolved> {
+    let checked = url.is_some();
+    let url = address(engine, url)?;
+    if checked {
+        engine.outbound(&url).map_err(|why| broken(Reason::InvalidSpec, format!("spec.url: {why}")))?;
+    }
+    let token = read_token(engine, key, &key.namespace, &token.name, &token.key)?;
+    Ok(Resolved { url, token, checked, held: None })
+}
+
+fn lent(
+    engine: &Engine,
+    key: &Key,
+    object: &DynamicObject,
+    spec: &ProjectBindingSpec,
+    name: &str,
+) -> Result<Resolved, Unresolved> {
+    if !engine.sees_grants() {
+        let message = "This operator watches single namespaces and sees no LoopbackBackend; set spec.tokenSecretRef (and spec.url)";
+        return Err(broken(Reason::NotGranted, message));
+    }
+    let backend: LoopbackBackend = match engine.cache.read(key, &Key::new("LoopbackBackend", "", name)) {
+        Lookup::Found(backend) => backend,
+        Lookup::Unknown => return Err(Unresolved::Unknown),
+        Lookup::Absent => {
+            return Err(waiting(
+                Reason::ReferenceMissing,
+                format!("There is no LoopbackBackend {name}; ask an administrator"),
+            ));
+        }
+    };
+    let labels = match engine.namespace_labels(key) {
+        Lookup::Found(labels) => labels,
+        _ => return Err(Unresolved::Unknown),
+    };
+    let granted = grants::covers(&backend.spec, &spec.organization, &spec.project, &labels);
+    let held = if granted { None } else { Some(ungranted(engine, key, object, spec, name)?) };
+    let url = address(engine, backend.spec.url.as_deref())?;
+    let secret = &backend.spec.token_secret_ref;
+    let token = read_token(engine, key, &secret.namespace, &secret.name, &secret.key)?;
+    Ok(Resolved { url, token, checked: false, held })
+}
+
+/// No grant covers the binding. One that had been granted is held; of one that never was nothing is sent anywhere.
+fn ungranted(
+    engine: &Engine,
+    key: &Key,
+    object: &DynamicObject,
+    spec: &ProjectBindingSpec,
+    backend: &str,
+) -> Result<Remark, Unresolved> {
+    let message = format!(
+        "No grant of LoopbackBackend {backend} lets namespace {} bind project {} of organization {}; ask an administrator",
+        key.namespace, spec.project, spec.organization
+    );
+    // Status is ours alone, unlike annotations: a tenant cannot make us believe in a grant that never was.
+    let was = object.data.pointer("/status/projectId").and_then(Value::as_str);
+    let same = identity_of(object).is_some_and(|identity| identity.rsplit('/').next() == was);
+    if was.is_some() && same {
+        return Ok(Remark::new(Reason::NotGranted, message));
+    }
+    engine.secrets.keep_only(key, None);
+    Err(broken(Reason::NotGranted, message))
+}
+
+fn address(engine: &Engine, url: Option<&str>) -> Result<Url, Unresolved> {
+    match url {
+        Some(url) => Url::parse(url)
+            .map_err(|error| broken(Reason::InvalidSpec, format!("The url {url:?} cannot be used: {error}"))),
+        None => engine.own_backend.clone().ok_or_else(|| {
+            let message =
+                "No url is given, and this operator has no backend of its own (its flag --backend-url); set the url";
+            broken(Reason::InvalidSpec, message)
+        }),
+    }
+}
+
+fn read_token(engine: &Engine, key: &Key, namespace: &str, name: &str, field: &str) -> Result<Token, Unresolved> {
+    engine.secrets.keep_only(key, Some((namespace, name)));
+    engine.cache.note(key, super::secrets::Secrets::subject(namespace, name));
+    match engine.secrets.token(key, namespace, name, field) {
+        Ok(Lookup::Found(token)) => Ok(token),
+        Ok(Lookup::Unknown) => Err(Unresolved::Unknown),
+        Ok(Lookup::Absent) => Err(waiting(
+            Reason::TokenMissing,
+            format!("There is no Secret {namespace}/{name}; create it with key {field}"),
+        )),
+        Err(why) => Err(broken(Reason::TokenMissing, why)),
+    }
+}
+
+/// Our finalizers on the binding and on its own token: both are needed to delete what was made under it.
+async fn hold(engine: &Engine, key: &Key, object: &DynamicObject, spec: &ProjectBindingSpec) -> Result<(), Outcome> {
+    if !has_finalizer(object) {
+        engine.writer.add_finalizer(key, object).await.map_err(unwritten)?;
+    }
+    hold_secret(engine, key, spec, true).await
+}
+
+async fn hold_secret(engine: &Engine, key: &Key, spec: &ProjectBindingSpec, held: bool) -> Result<(), Outcome> {
+    let Spelled::Own { token, .. } = spec.connection() else { return Ok(()) };
+    engine
+        .secrets
+        .hold(&key.namespace, &token.name, held)
+        .await
+        .map_err(|message| Outcome::Failed { why: Remark::new(Reason::Error, message), at_least: Duration::ZERO })
+}
+
+/// There is a link; where does it lead?
+async fn met(
+    engine: &Engine,
+    key: &Key,
+    object: &DynamicObject,
+    binding: &ProjectBinding,
+    link: &Arc<Link>,
+    held: Option<Remark>,
+) -> Finding {
+    if let Some(outcome) = unwell(link) {
+        // Users keep what they know of the link: its health is theirs to see as well.
+        if !matches!(engine.connections.get(key), Some(Bound::To { link: known, .. }) if Arc::ptr_eq(&known, link)) {
+            engine.bind(key, Some(Bound::Connecting));
+        }
+        return outcome.into();
+    }
+    let Some(view) = link.view() else { return Outcome::Down { retry: false }.into() };
+    if view.project.organization != binding.spec.organization {
+        let message =
+            format!("Project {} does not belong to organization {}", view.project.name, binding.spec.organization);
+        return nowhere(engine, key, broken(Reason::ProjectNotFound, message));
+    }
+    let identity = format!("{}/{}", view.store, view.project.id);
+    if let Err(finding) = recognise(engine, key, object, &identity).await {
+        return *finding;
+    }
+    engine.bind(key, Some(Bound::To { link: link.clone(), identity, held: held.clone() }));
+    let missing = missing(engine, &view.permissions.iter().cloned().collect());
+    let fields = fields(&view.project.id, &missing);
+    let outcome = match held {
+        Some(why) => Outcome::Stalled { why, again: false },
+        None => Outcome::Ready { degraded: lacking(&missing) },
+    };
+    Finding { outcome, synced: true, fields: Some(fields), repaired: None }
+}
+
+fn unwell(link: &Link) -> Option<Outcome> {
+    match link.health() {
+        Health::Up => None,
+        Health::Starting => Some(Outcome::Working(Remark::new(Reason::Progressing, "Connecting to the backend"))),
+        Health::Down(why) => {
+            let message = format!("The backend does not answer: {why}. Tried again every second");
+            Some(Outcome::Working(Remark::new(Reason::BackendUnavailable, message)))
+        }
+        Health::Denied(problem) => {
+            let reason = match problem.status {
+                401 => Reason::TokenInvalid,
+                404 => Reason::ProjectNotFound,
+                _ => Reason::Denied,
+            };
+            Some(Outcome::Stalled { why: Remark::new(reason, problem.detail.clone()), again: true })
+        }
+    }
+}
+
+fn identity_of(object: &DynamicObject) -> Option<&str> {
+    object.annotations().get(annotation::STORE).map(String::as_str)
+}
+
+/// The first contact is remembered on the binding; another store or project later is not touched.
+async fn recognise(engine: &Engine, key: &Key, object: &DynamicObject, identity: &str) -> Result<(), Box<Finding>> {
+    match identity_of(object) {
+        Some(known) if known == identity => Ok(()),
+        Some(known) => {
+            let message = format!(
+                "The backend is not the one that this binding first met (store/project {known}, now {identity}): nothing is \
+                 written. If that is meant, remove the annotation {}",
+                annotation::STORE
+            );
+            Err(Box::new(nowhere(engine, key, broken(Reason::WrongStore, message))))
+        }
+        None => match engine.writer.annotate(key, object, annotation::STORE, identity).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Box::new(unwritten(error).into())),
+        },
+    }
+}
+
+/// Permissions that the kinds of this operator need and the token lacks.
+fn missing(engine: &Engine, has: &BTreeSet<Permission>) -> Vec<String> {
+    let verbs = [Verb::Read, Verb::Create, Verb::Update, Verb::Delete];
+    let needed = engine.permission_keys().into_iter().flat_map(|(key, member)| {
+        // Members are read with their parent.
+        let verbs = verbs.iter().filter(move |verb| !(member && **verb == Verb::Read));
+        verbs.map(move |verb| Permission::new(key, *verb))
+    });
+    needed.filter(|permission| !has.contains(permission)).map(|permission| permission.to_string()).collect()
+}
+
+fn lacking(missing: &[String]) -> Option<Remark> {
+    let message = format!("The token lacks permissions that some kinds need: {}", missing.join(", "));
+    (!missing.is_empty()).then(|| Remark::new(Reason::PermissionsMissing, message))
+}
+
+fn fields(project_id: &str, missing: &[String]) -> Map<String, Value> {
+    let mut fields = Map::new();
+    fields.insert("projectId".into(), project_id.into());
+    if !missing.is_empty() {
+        fields.insert("permissions".into(), json!({"missing": missing}));
+    }
+    fields
+}
+
+/// A binding in deletion waits for its users, whose deletion needs it.
+async fn retire(engine: &Engine, key: &Key, object: &DynamicObject, spec: &ProjectBindingSpec) -> Outcome {
+    if !has_finalizer(object) {
+        return Outcome::Gone;
+    }
+    let users = users(engine, key);
+    if !users.is_empty() {
+        let more = users.len().saturating_sub(NAMED);
+        let named = users.iter().take(NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        return Outcome::Deleting(Remark::new(Reason::InUse, format!("Waits until these are deleted: {named}{rest}")));
+    }
+    if let Err(outcome) = hold_secret(engine, key, spec, false).await {
+        return outcome;
+    }
+    match engine.writer.remove_finalizer(key, object).await {
+        Ok(()) => Outcome::Gone,
+        Err(error) => unwritten(error),
+    }
+}
+
+/// Objects of our kinds in the binding's namespace that go through it. Their ends wake the binding.
+fn users(engine: &Engine, key: &Key) -> Vec<Key> {
+    let mut users = Vec::new();
+    for kind in engine.kinds() {
+        for object in engine.cache.list(kind, Some(&key.namespace)) {
+            let binds = Common::of(&object).is_ok_and(|common| common.binding() == &*key.name);
+            if binds && has_finalizer(&object) {
+                users.push(Key::new(kind, &key.namespace, &object.name_any()));
+            }
+        }
+    }
+    for user in &users {
+        engine.cache.note(key, Subject::Object(user.clone()));
+    }
+    users
+}
+
+fn listener(engine: &Arc<Engine>) -> Listener {
+    let engine = Arc::downgrade(engine);
+    Arc::new(move |link, event| {
+        if let Some(engine) = engine.upgrade() {
+            engine.heard(link, event);
+        }
+    })
+}

@@ -1,0 +1,259 @@
+//! Kubernetes objects as our watches and the answers to our own writes have shown them, and who has read which.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use kube::{Resource, ResourceExt, api::DynamicObject};
+use serde::de::DeserializeOwned;
+
+use super::{key::Key, kind::Lookup};
+
+/// How many UIDs of objects that are gone are remembered, so that a late answer does not bring one back.
+const GRAVES: usize = 16_384;
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Something that a pass looked at. When it changes, the reader has another pass.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A Kubernetes object, whether it exists or not.
+    Object(Key),
+    /// A backend object by its id.
+    Remote(String),
+    /// Backend objects by collection and the name that people gave them.
+    RemoteName(String, String),
+}
+
+/// Objects and edges. Cheap to share; nothing here waits.
+#[derive(Debug, Default)]
+pub struct Cache(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    objects: BTreeMap<Key, Arc<DynamicObject>>,
+    synced: BTreeSet<Arc<str>>,
+    graves: VecDeque<String>,
+    buried: BTreeSet<String>,
+    readers: BTreeMap<Subject, BTreeSet<Key>>,
+    reads: BTreeMap<Key, BTreeSet<Subject>>,
+}
+
+/// What taking in an object changed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Taken {
+    /// Nothing: we have this version or a newer one.
+    Known,
+    /// It is new to us.
+    New,
+    /// It replaced this version.
+    Replaced(Arc<DynamicObject>),
+}
+
+impl Cache {
+    /// The newest version of an object.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<Arc<DynamicObject>> {
+        self.state().objects.get(key).cloned()
+    }
+
+    /// All objects of a kind in a namespace, or in all when `namespace` is `None`.
+    #[must_use]
+    pub fn list(&self, kind: &str, namespace: Option<&str>) -> Vec<Arc<DynamicObject>> {
+        let first = Key::new(kind, namespace.unwrap_or(""), "");
+        let state = self.state();
+        let fits = |key: &Key| &*key.kind == kind && namespace.is_none_or(|n| n == &*key.namespace);
+        state.objects.range(first..).take_while(|(key, _)| fits(key)).map(|(_, object)| object.clone()).collect()
+    }
+
+    /// Whether a kind's watch has listed all its objects once.
+    #[must_use]
+    pub fn synced(&self, kind: &str) -> bool {
+        self.state().synced.contains(kind)
+    }
+
+    pub(super) fn set_synced(&self, kind: &str) {
+        self.state().synced.insert(kind.into());
+    }
+
+    /// Takes in an object from a watch or from the answer to a write, unless we have a newer version.
+    pub(super) fn take(&self, key: &Key, mut object: DynamicObject) -> Taken {
+        trim(&mut object);
+        let mut state = self.state();
+        if state.buried.contains(object.metadata.uid.as_deref().unwrap_or_default()) {
+            return Taken::Known;
+        }
+        if object.metadata.deletion_timestamp.is_some() && object.finalizers().is_empty() {
+            // The answer to the removal of the last finalizer: the object is gone, and its watch event will say so.
+            return Taken::Known;
+        }
+        match state.objects.get(key) {
+            Some(known) if version(known) >= version(&object) => Taken::Known,
+            Some(_) => state.objects.insert(key.clone(), Arc::new(object)).map_or(Taken::New, Taken::Replaced),
+            None => {
+                state.objects.insert(key.clone(), Arc::new(object));
+                Taken::New
+            }
+        }
+    }
+
+    /// Forgets an object that is gone. `uid: None` when only its absence was seen.
+    pub(super) fn remove(&self, key: &Key, uid: Option<&str>) -> Option<Arc<DynamicObject>> {
+        let mut state = self.state();
+        let present = state.objects.get(key)?;
+        if uid.is_some_and(|uid| present.metadata.uid.as_deref() != Some(uid)) {
+            return None;
+        }
+        let gone = state.objects.remove(key)?;
+        if let Some(uid) = &gone.metadata.uid {
+            state.bury(uid);
+        }
+        Some(gone)
+    }
+
+    /// Keys of a kind, to find out what a new list does not show.
+    pub(super) fn keys(&self, kind: &str, namespace: Option<&str>) -> BTreeSet<Key> {
+        let state = self.state();
+        let first = Key::new(kind, namespace.unwrap_or(""), "");
+        let fits = |key: &&Key| &*key.kind == kind && namespace.is_none_or(|n| n == &*key.namespace);
+        state.objects.range(first..).map(|(key, _)| key).take_while(fits).cloned().collect()
+    }
+
+    /// Forgets what a reader has read: called when its pass begins.
+    pub(super) fn begin(&self, reader: &Key) {
+        let mut state = self.state();
+        for subject in state.reads.remove(reader).unwrap_or_default() {
+            if let Some(readers) = state.readers.get_mut(&subject) {
+                readers.remove(reader);
+                if readers.is_empty() {
+                    state.readers.remove(&subject);
+                }
+            }
+        }
+    }
+
+    /// Remembers that `reader` looked at `subject`.
+    pub(super) fn note(&self, reader: &Key, subject: Subject) {
+        self.state().note(reader, subject);
+    }
+
+    /// Who looked at `subject` in their last pass.
+    #[must_use]
+    pub fn readers(&self, subject: &Subject) -> Vec<Key> {
+        self.state().readers.get(subject).into_iter().flatten().cloned().collect()
+    }
+
+    /// Who looked at any object of a kind in their last pass.
+    #[must_use]
+    pub fn readers_of_kind(&self, kind: &str) -> BTreeSet<Key> {
+        let state = self.state();
+        let first = Subject::Object(Key::new(kind, "", ""));
+        let of_kind = |subject: &&Subject| matches!(subject, Subject::Object(key) if &*key.kind == kind);
+        let subjects = state.readers.range(first..).map(|(subject, _)| subject).take_while(of_kind);
+        subjects.filter_map(|subject| state.readers.get(subject)).flatten().cloned().collect()
+    }
+
+    /// Looks an object up and remembers it.
+    pub(super) fn read<R>(&self, reader: &Key, key: &Key) -> Lookup<R>
+    where
+        R: Resource<DynamicType = ()> + DeserializeOwned,
+    {
+        let mut state = self.state();
+        state.note(reader, Subject::Object(key.clone()));
+        let synced = state.synced.contains(&key.kind);
+        let Some(object) = state.objects.get(key).cloned() else {
+            return if synced { Lookup::Absent } else { Lookup::Unknown };
+        };
+        drop(state);
+        // An object that cannot be read is reported on itself; to its readers it is not known.
+        (*object).clone().try_parse().map_or(Lookup::Unknown, Lookup::Found)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn note(&mut self, reader: &Key, subject: Subject) {
+        self.readers.entry(subject.clone()).or_default().insert(reader.clone());
+        self.reads.entry(reader.clone()).or_default().insert(subject);
+    }
+
+    fn bury(&mut self, uid: &str) {
+        if self.buried.insert(uid.to_owned()) {
+            self.graves.push_back(uid.to_owned());
+        }
+        while self.graves.len() > GRAVES {
+            if let Some(oldest) = self.graves.pop_front() {
+                self.buried.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// The version of an object, for comparison: resource versions are ordered numbers (Kubernetes 1.35, KEP-5504).
+fn version(object: &DynamicObject) -> u128 {
+    object.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+}
+
+/// Drops what nobody here reads and what can be larger than all the rest.
+fn trim(object: &mut DynamicObject) {
+    object.metadata.managed_fields = None;
+    if let Some(annotations) = &mut object.metadata.annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(uid: &str, version: &str) -> DynamicObject {
+        serde_json::from_value(json!({
+            "apiVersion": "loopback.cloud/v1alpha1", "kind": "K",
+            "metadata": {"name": "a", "namespace": "n", "uid": uid, "resourceVersion": version,
+                "managedFields": [{}], "annotations": {LAST_APPLIED: "{}", "keep": "me"}},
+            "spec": {}
+        }))
+        .unwrap()
+    }
+
+    fn key() -> Key {
+        Key::new("K", "n", "a")
+    }
+
+    #[test]
+    fn versions_only_move_forward_and_objects_are_trimmed() {
+        let cache = Cache::default();
+        assert_eq!(cache.take(&key(), object("u", "10")), Taken::New);
+        assert_eq!(cache.take(&key(), object("u", "9")), Taken::Known);
+        assert!(matches!(cache.take(&key(), object("u", "11")), Taken::Replaced(_)));
+        let kept = cache.get(&key()).unwrap();
+        assert!(kept.metadata.managed_fields.is_none());
+        assert_eq!(kept.annotations().keys().collect::<Vec<_>>(), ["keep"]);
+    }
+
+    #[test]
+    fn a_late_answer_does_not_bring_an_object_back() {
+        let cache = Cache::default();
+        cache.take(&key(), object("u", "10"));
+        assert!(cache.remove(&key(), Some("other")).is_none());
+        assert!(cache.remove(&key(), Some("u")).is_some());
+        assert_eq!(cache.take(&key(), object("u", "12")), Taken::Known);
+        assert_eq!(cache.take(&key(), object("v", "13")), Taken::New);
+    }
+
+    #[test]
+    fn edges_belong_to_the_last_pass() {
+        let cache = Cache::default();
+        let (reader, other) = (Key::new("K", "n", "r"), Subject::Object(key()));
+        cache.note(&reader, other.clone());
+        cache.note(&reader, Subject::Remote("lb-1".into()));
+        assert_eq!(cache.readers(&other), [reader.clone()]);
+        cache.begin(&reader);
+        assert!(cache.readers(&other).is_empty());
+    }
+}

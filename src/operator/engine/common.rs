@@ -1,0 +1,111 @@
+//! What every root resource has, read without knowing its kind.
+
+use kube::{ResourceExt, api::DynamicObject};
+use serde::Deserialize;
+
+use crate::{
+    crd::{DeletionPolicy, FINALIZER, Import, ManagementPolicy, annotation},
+    protocol::Owner,
+};
+
+use super::key::Key;
+
+/// Name of the ProjectBinding, and of the LoopbackBackend, that is meant when a resource names none.
+pub const DEFAULT: &str = "default";
+
+/// The part of a root's spec that the engine acts on.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Common {
+    /// Absent: the binding named `default`.
+    pub project_ref: Option<Name>,
+    /// Absent: Manage.
+    pub management_policy: Option<ManagementPolicy>,
+    /// Absent: Delete.
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// An object to take over.
+    pub import: Option<Import>,
+}
+
+/// A reference by name.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Name {
+    /// The name.
+    pub name: String,
+}
+
+impl Common {
+    /// The engine's part of an object's spec.
+    ///
+    /// # Errors
+    /// When it does not have the shape of the schema, for instance because the schema is older than the object.
+    pub fn of(object: &DynamicObject) -> Result<Self, serde_json::Error> {
+        object.data.get("spec").map_or_else(|| Ok(Self::default()), Self::deserialize)
+    }
+
+    /// The effective management policy.
+    #[must_use]
+    pub fn management(&self) -> ManagementPolicy {
+        self.management_policy.unwrap_or_default()
+    }
+
+    /// The effective deletion policy.
+    #[must_use]
+    pub fn deletion(&self) -> DeletionPolicy {
+        self.deletion_policy.unwrap_or_default()
+    }
+
+    /// Name of the binding.
+    #[must_use]
+    pub fn binding(&self) -> &str {
+        self.project_ref.as_ref().map_or(DEFAULT, |reference| &reference.name)
+    }
+}
+
+/// Whether a person asked us to leave it alone.
+#[must_use]
+pub fn paused(object: &DynamicObject) -> bool {
+    object.annotations().get(annotation::PAUSED).is_some_and(|value| value == "true")
+}
+
+/// The last request for a pass.
+#[must_use]
+pub fn requested_at(object: &DynamicObject) -> Option<&str> {
+    object.annotations().get(annotation::RECONCILE_REQUESTED_AT).map(String::as_str)
+}
+
+/// Whether it carries our finalizer.
+#[must_use]
+pub fn has_finalizer(object: &DynamicObject) -> bool {
+    object.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+}
+
+/// Whether it is on its way out.
+#[must_use]
+pub fn deleting(object: &DynamicObject) -> bool {
+    object.metadata.deletion_timestamp.is_some()
+}
+
+/// Its UID.
+#[must_use]
+pub fn uid(object: &DynamicObject) -> &str {
+    object.metadata.uid.as_deref().unwrap_or_default()
+}
+
+/// Its generation.
+#[must_use]
+pub fn generation(object: &DynamicObject) -> i64 {
+    object.metadata.generation.unwrap_or(0)
+}
+
+/// The owner that backend objects of this resource carry.
+#[must_use]
+pub fn owner(cluster: &str, key: &Key, object: &DynamicObject) -> Owner {
+    Owner {
+        cluster: cluster.to_owned(),
+        kind: key.kind.to_string(),
+        namespace: key.namespace.to_string(),
+        name: key.name.to_string(),
+        uid: uid(object).to_owned(),
+    }
+}

@@ -1,0 +1,90 @@
+//! The end of a resource: its owner is retired in the backend, the plane lets go, then our finalizer goes.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::api::DynamicObject;
+use tokio::time::Instant;
+
+use super::{
+    Engine,
+    common::{Common, has_finalizer, owner},
+    connections::Connection,
+    driver::{Work, unwritten},
+    key::Key,
+    kind::Remark,
+    outcome::Outcome,
+};
+use crate::{
+    crd::{DeletionPolicy, ManagementPolicy, Reason},
+    protocol::{RetireOptions, client::CallError},
+};
+
+/// One pass of a resource that is being deleted.
+pub(super) async fn pass(engine: &Engine, key: &Key, object: Arc<DynamicObject>, collection: &'static str) -> Outcome {
+    if !has_finalizer(&object) {
+        return Outcome::Gone;
+    }
+    // A spec that cannot be read must not keep its object for ever.
+    let common = Common::of(&object).unwrap_or_default();
+    let keep = common.deletion() == DeletionPolicy::Retain || common.management() == ManagementPolicy::Observe;
+    if keep || engine.crd_deleting(&key.kind) {
+        return release(engine, key, &object).await;
+    }
+    let link = match engine.connections.of(engine, key, common.binding()) {
+        Connection::Open(link) | Connection::Held(link, _) => link,
+        Connection::Down => return Outcome::Deleting(Remark::new(Reason::BindingNotReady, "Waiting for the backend")),
+        Connection::Waiting(why) => return Outcome::Deleting(why),
+        Connection::Broken(why) => return unreachable(&why),
+    };
+    let owner = owner(&engine.cluster, key, &object);
+    let work = Work { engine, key, object, common, owner, link, collection, repaired: None };
+    match work.retire().await {
+        Ok(true) => release(engine, key, &work.object).await,
+        Ok(false) => Outcome::Deleting(Remark::new(Reason::Deleting, "The backend is letting go of what it holds")),
+        Err(outcome) => outcome,
+    }
+}
+
+impl Work<'_> {
+    /// True once the backend has nothing of this owner and never will.
+    async fn retire(&self) -> Result<bool, Outcome> {
+        if !self.engine.memory(self.key, |memory| memory.retired) {
+            let began = Instant::now();
+            let answer = self.link.client.retire(&self.owner, &RetireOptions::default()).await;
+            self.engine.count("retire", &answer, began.elapsed());
+            let retired = answer.map_err(|error| match error {
+                CallError::Refused(problem) => self.judge(&problem),
+                _ => self.lost(),
+            })?;
+            self.engine.memory(self.key, |memory| memory.retired = true);
+            match retired.object {
+                Some(object) => self.link.fold(self.collection, object),
+                // The answer is newer than the mirror.
+                None => return Ok(true),
+            }
+        }
+        let here = |mirror: &crate::runtime::mirror::Mirror| {
+            mirror.of_owner(self.collection, &self.owner.cluster, &self.owner.uid).is_some()
+        };
+        Ok(!self.link.look(here))
+    }
+}
+
+async fn release(engine: &Engine, key: &Key, object: &DynamicObject) -> Outcome {
+    match engine.writer.remove_finalizer(key, object).await {
+        Ok(()) => Outcome::Gone,
+        Err(super::writes::WriteError::Changed) => Outcome::Failed {
+            why: Remark::new(Reason::Deleting, "The object changed while it was being released"),
+            at_least: Duration::ZERO,
+        },
+        Err(error) => unwritten(error),
+    }
+}
+
+fn unreachable(why: &Remark) -> Outcome {
+    let message = format!(
+        "It cannot be deleted in the backend: {}. Mend that, or set spec.deletionPolicy to Retain to leave it there",
+        why.message
+    );
+    Outcome::Stalled { why: Remark::new(why.reason, message), again: true }
+}

@@ -1,0 +1,304 @@
+//! One pass of one resource: desired -> plan -> one call -> plan again -> report. All kinds go through here.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::api::DynamicObject;
+use serde_json::{Map, Value};
+
+use super::{
+    Engine,
+    cache::Subject,
+    common::{Common, generation, has_finalizer, owner, paused},
+    connections::Connection,
+    key::Key,
+    kind::{Desired, FieldProblem, Found, Kind, Missing, Remark, Seen},
+    link::Link,
+    observe::{Search, observe},
+    outcome::{Finding, Outcome},
+    plan::{Change, Observed, Wanted, difference, plan},
+    writes::WriteError,
+};
+use crate::{
+    crd::{ManagementPolicy, Member, Reason},
+    protocol::{Intent, Owner, Phase},
+};
+
+/// Changes that one pass makes at most; what is left is done by the next.
+const STEPS: usize = 8;
+
+/// What one pass works with.
+pub(super) struct Work<'a> {
+    pub engine: &'a Engine,
+    pub key: &'a Key,
+    pub object: Arc<DynamicObject>,
+    pub common: Common,
+    pub owner: Owner,
+    pub link: Arc<Link>,
+    pub collection: &'static str,
+    /// Set when the pass undid what somebody did in the backend.
+    pub repaired: Option<String>,
+}
+
+/// Brings one resource nearer to what it says and finds out how it stands.
+pub(super) async fn pass<K: Kind>(engine: &Engine, key: &Key, object: Arc<DynamicObject>) -> Finding {
+    if paused(&object) {
+        return Outcome::Paused.into();
+    }
+    let resource = match (*object).clone().try_parse::<K::Resource>() {
+        Ok(resource) => resource,
+        Err(error) => return unreadable(&error.to_string()),
+    };
+    let common = match Common::of(&object) {
+        Ok(common) => common,
+        Err(error) => return unreadable(&error.to_string()),
+    };
+    let link = match engine.connections.of(engine, key, common.binding()) {
+        Connection::Open(link) => link,
+        Connection::Down => return Outcome::Down { retry: false }.into(),
+        Connection::Waiting(why) => return Outcome::Working(why).into(),
+        Connection::Held(_, why) | Connection::Broken(why) => return Outcome::Stalled { why, again: false }.into(),
+    };
+    let owner = owner(&engine.cluster, key, &object);
+    let collection = K::Intent::COLLECTION;
+    let mut work = Work { engine, key, object, common, owner, link, collection, repaired: None };
+    let finding = work.reconcile::<K>(&resource).await;
+    Finding { repaired: work.repaired, ..finding }
+}
+
+impl Work<'_> {
+    async fn reconcile<K: Kind>(&mut self, resource: &K::Resource) -> Finding {
+        for _ in 0..STEPS {
+            match self.step::<K>(resource).await {
+                Ok(Some(finding)) => return finding,
+                Ok(None) => {}
+                Err(outcome) => return outcome.into(),
+            }
+        }
+        let why = Remark::new(Reason::Progressing, "The backend keeps changing while it is being changed");
+        Outcome::Failed { why, at_least: Duration::ZERO }.into()
+    }
+
+    /// One round: `None` when a change was made and it is time to plan again.
+    async fn step<K: Kind>(&mut self, resource: &K::Resource) -> Result<Option<Finding>, Outcome> {
+        let mut observed = self.observe::<K>(None);
+        let mut seen = seen::<K>(&observed)?;
+        let found = Found::new(&self.engine.cache, self.key);
+        let (intent, hold, problems) = match K::desired(resource, &found, &seen) {
+            Desired::Want { intent, hold, problems } => (intent, hold, problems),
+            Desired::Wait(missing) => return Ok(Some(waiting(&missing))),
+            Desired::Invalid(problems) => return Ok(Some(invalid(&problems))),
+        };
+        let intent = serde_json::to_value(intent).map_err(|error| broken(&error.to_string()))?;
+        let wanted = Wanted { owner: self.owner.clone(), intent, hold };
+        if self.common.management() == ManagementPolicy::Observe {
+            let name = wanted.intent.get(K::Intent::NAME_FIELD).and_then(Value::as_str);
+            observed = self.observe::<K>(name);
+            seen = super::driver::seen::<K>(&observed)?;
+            return Ok(Some(self.compare::<K>(resource, &wanted, &observed, &seen, &problems)));
+        }
+        match plan(&wanted, &observed) {
+            None => Ok(Some(self.settle::<K>(resource, &observed, &seen, &problems))),
+            Some(change) => {
+                let drift = self.drift(&wanted, &change);
+                self.apply(&change).await?;
+                self.engine.memory(self.key, |memory| memory.wanted = Some(wanted.intent.clone()));
+                self.repaired = self.repaired.take().or(drift);
+                Ok(None)
+            }
+        }
+    }
+
+    fn observe<K: Kind>(&self, name: Option<&str>) -> Observed {
+        if let Some(import) = &self.common.import {
+            self.engine.cache.note(self.key, Subject::Remote(import.id.clone()));
+        }
+        if let Some(name) = name {
+            self.engine.cache.note(self.key, Subject::RemoteName(self.collection.to_owned(), name.to_owned()));
+        }
+        let search = Search {
+            collection: self.collection,
+            name_field: K::Intent::NAME_FIELD,
+            name,
+            owner: &self.owner,
+            common: &self.common,
+        };
+        let observed = self.link.look(|mirror| observe(mirror, &search));
+        if let Observed::Takeable(object) | Observed::Foreign(object) = &observed {
+            self.engine.cache.note(self.key, Subject::Remote(object.id.clone()));
+        }
+        observed
+    }
+
+    /// What to tell when `change` undoes somebody else's: we had reached this very state before.
+    fn drift(&self, wanted: &Wanted, change: &Change) -> Option<String> {
+        let status = self.object.data.get("status")?;
+        if status.get("observedGeneration").and_then(Value::as_i64) != Some(generation(&self.object)) {
+            return None;
+        }
+        let before = self.engine.memory(self.key, |memory| memory.wanted.clone());
+        if before.is_some_and(|before| before != wanted.intent) {
+            return None;
+        }
+        match change {
+            Change::Create { .. } => {
+                status.get("id")?;
+                Some("It was deleted in the backend by somebody else; created again".into())
+            }
+            Change::Patch { .. } if super::outcome::is_true(status, crate::crd::ConditionType::Synced) => {
+                Some(format!("It was changed in the backend by somebody else; repaired: {change}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Nothing is left to do: how does it stand?
+    fn settle<K: Kind>(
+        &self,
+        resource: &K::Resource,
+        observed: &Observed,
+        seen: &Seen<K>,
+        problems: &[Member],
+    ) -> Finding {
+        let object = match observed {
+            Observed::Ours(object) => object,
+            other => return unobtainable(other),
+        };
+        if object.phase == Phase::Deleting {
+            let why = "It is being deleted in the backend; it will be created anew once it is gone";
+            return Outcome::Working(Remark::new(Reason::Progressing, why)).into();
+        }
+        self.real::<K>(resource, seen, problems)
+    }
+
+    /// The backend holds the spec; is it real?
+    fn real<K: Kind>(&self, resource: &K::Resource, seen: &Seen<K>, problems: &[Member]) -> Finding {
+        let report = K::report(resource, seen);
+        let realised = seen.object.as_ref().is_some_and(crate::protocol::Object::realised);
+        let outcome = match report.unreal {
+            _ if !realised => {
+                Outcome::Working(Remark::new(Reason::Progressing, "The backend holds this spec and is making it real"))
+            }
+            Some(why) => Outcome::Working(why),
+            None => Outcome::Ready { degraded: report.degraded.or_else(|| wrong(problems)) },
+        };
+        Finding { outcome, synced: true, fields: fields::<K>(&report.status, seen), repaired: None }
+    }
+
+    /// Under Observe: what differs?
+    fn compare<K: Kind>(
+        &self,
+        resource: &K::Resource,
+        wanted: &Wanted,
+        observed: &Observed,
+        seen: &Seen<K>,
+        problems: &[Member],
+    ) -> Finding {
+        let object = match observed {
+            Observed::Ours(object) | Observed::Takeable(object) | Observed::Foreign(object) => object,
+            other => return unobtainable(other),
+        };
+        match difference(wanted, object) {
+            None => self.real::<K>(resource, seen, problems),
+            Some(change) => {
+                let fields = fields::<K>(&K::report(resource, seen).status, seen);
+                Finding { outcome: Outcome::Differs(change.to_string()), synced: false, fields, repaired: None }
+            }
+        }
+    }
+
+    /// Makes sure that our finalizer is stored before the first write to the backend.
+    pub(super) async fn ensure_finalizer(&mut self) -> Result<(), Outcome> {
+        if has_finalizer(&self.object) {
+            return Ok(());
+        }
+        let before = generation(&self.object);
+        self.object = self.engine.writer.add_finalizer(self.key, &self.object).await.map_err(unwritten)?;
+        if generation(&self.object) == before {
+            return Ok(());
+        }
+        // The answer is newer than what this pass is about: its watch event brings the next one.
+        Err(Outcome::Working(Remark::new(Reason::Progressing, "The spec changed while it was being read")))
+    }
+}
+
+/// Outcome of a write to Kubernetes that did not happen.
+pub(super) fn unwritten(error: WriteError) -> Outcome {
+    match error {
+        WriteError::Gone => Outcome::Gone,
+        error => Outcome::Failed { why: Remark::new(Reason::Error, error.to_string()), at_least: Duration::ZERO },
+    }
+}
+
+fn seen<K: Kind>(observed: &Observed) -> Result<Seen<K>, Outcome> {
+    let object = match observed {
+        Observed::Ours(object) | Observed::Takeable(object) | Observed::Foreign(object) => Some(object),
+        _ => None,
+    };
+    Seen::new(object).map_err(|error| broken(&error.to_string()))
+}
+
+/// The backend speaks of fields that this version does not know: better to stop than to overwrite them.
+fn broken(error: &str) -> Outcome {
+    let message = format!("The object in the backend cannot be understood by this version of the operator: {error}");
+    Outcome::Stalled { why: Remark::new(Reason::Error, message), again: true }
+}
+
+fn unreadable(error: &str) -> Finding {
+    let message = format!("The object does not fit the schema of this version of the operator: {error}");
+    Outcome::Stalled { why: Remark::new(Reason::InvalidSpec, message), again: false }.into()
+}
+
+fn waiting(missing: &[Missing]) -> Finding {
+    let all: Vec<String> =
+        missing.iter().map(|missing| format!("{}: {} does not exist", missing.field, missing.what)).collect();
+    Outcome::Working(Remark::new(Reason::ReferenceMissing, all.join("; "))).into()
+}
+
+fn invalid(problems: &[FieldProblem]) -> Finding {
+    let all: Vec<String> = problems.iter().map(|problem| format!("{}: {}", problem.field, problem.message)).collect();
+    Outcome::Stalled { why: Remark::new(Reason::InvalidSpec, all.join("; ")), again: false }.into()
+}
+
+fn wrong(problems: &[Member]) -> Option<Remark> {
+    let first = problems.first()?;
+    let more = if problems.len() > 1 { format!(" and {} more", problems.len() - 1) } else { String::new() };
+    Some(Remark::new(Reason::MembersUnhealthy, format!("{}: {}{more}", first.name, first.message)))
+}
+
+/// There is an object that we may not take, or none where there should be one.
+fn unobtainable(observed: &Observed) -> Finding {
+    let why = match observed {
+        Observed::Foreign(object) => {
+            let holder = object.owner.as_ref().map_or_else(
+                || "nobody".to_owned(),
+                |o| format!("{} {}/{} of cluster {} (uid {})", o.kind, o.namespace, o.name, o.cluster, o.uid),
+            );
+            let hint = "delete that resource with deletionPolicy Retain first, or set spec.import.fromCluster if its cluster is gone for good";
+            Remark::new(Reason::OwnedByAnother, format!("{} is owned by {holder}; {hint}", object.id))
+        }
+        Observed::Missing(id) => {
+            Remark::new(Reason::ImportNotFound, format!("spec.import.id: the project has no object {id}"))
+        }
+        Observed::Ambiguous(ids) => {
+            let ids = ids.join(", ");
+            Remark::new(
+                Reason::Ambiguous,
+                format!("Several objects in the backend have this name ({ids}); set spec.import.id"),
+            )
+        }
+        _ => Remark::new(
+            Reason::ImportNotFound,
+            "The backend has no object of this name; create it there, or set spec.import.id",
+        ),
+    };
+    Outcome::Stalled { why, again: true }.into()
+}
+
+/// The kind's part of the status, and the id.
+fn fields<K: Kind>(status: &K::Status, seen: &Seen<K>) -> Option<Map<String, Value>> {
+    let Ok(Value::Object(mut fields)) = serde_json::to_value(status) else { return None };
+    if let Some(object) = &seen.object {
+        fields.insert("id".into(), object.id.clone().into());
+    }
+    Some(fields)
+}

@@ -1,0 +1,204 @@
+//! One project of one backend as one token sees it: its client, its mirror, its health. Bindings share links.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{StreamExt, pin_mut};
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use crate::{
+    protocol::{
+        Problem, ProjectView, RawObject,
+        client::{CallError, Client},
+    },
+    runtime::{
+        Drain, World,
+        mirror::{Mirror, Notice, Source, Step},
+    },
+};
+
+/// Pause before the backend is asked again while it is down: at most one probe a second.
+const PROBE: Duration = Duration::from_secs(1);
+/// Pause before a snapshot is asked for after the backend said to start over.
+const RESTART: Duration = Duration::from_millis(100);
+/// Pause before a refused token is tried again; a new token is tried at once, because it makes a new link.
+const DENIED: Duration = Duration::from_secs(300);
+
+/// How a link stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Health {
+    /// First contact has not been made.
+    Starting,
+    /// The feed is followed and the mirror is complete.
+    Up,
+    /// The backend cannot be reached or does not work.
+    Down(String),
+    /// The backend refuses the token or the project.
+    Denied(Box<Problem>),
+}
+
+/// What the engine must know about a link.
+#[derive(Clone, Debug)]
+pub enum LinkEvent {
+    /// Objects changed.
+    Objects(Vec<Notice>),
+    /// [`Link::health`] changed.
+    Health,
+}
+
+/// Where a link tells its events.
+pub type Listener = Arc<dyn Fn(&Link, LinkEvent) + Send + Sync>;
+
+/// One project of one backend as one token sees it.
+pub struct Link {
+    /// For calls.
+    pub client: Client,
+    state: Mutex<State>,
+    doubt: Notify,
+    listener: Listener,
+}
+
+struct State {
+    mirror: Mirror,
+    health: Health,
+    view: Option<ProjectView>,
+}
+
+impl Link {
+    /// A link that follows the feed until `drain` starts.
+    #[must_use]
+    pub fn open(client: Client, listener: Listener, world: World, drain: &Drain) -> Arc<Self> {
+        let state = State { mirror: Mirror::default(), health: Health::Starting, view: None };
+        let link = Arc::new(Self { client, state: Mutex::new(state), doubt: Notify::new(), listener });
+        drain.spawn(follow(link.clone(), world, drain.clone()));
+        link
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.state().health.clone()
+    }
+
+    /// What it is connected to; `None` before first contact.
+    #[must_use]
+    pub fn source(&self) -> Option<Source> {
+        self.state().mirror.source().cloned()
+    }
+
+    /// The project as the token saw it at the last connection.
+    #[must_use]
+    pub fn view(&self) -> Option<ProjectView> {
+        self.state().view.clone()
+    }
+
+    /// Reads the mirror. `look` must be quick: others wait.
+    pub fn look<T>(&self, look: impl FnOnce(&Mirror) -> T) -> T {
+        look(&self.state().mirror)
+    }
+
+    /// Takes in the answer to a call.
+    pub fn fold(&self, collection: &str, object: RawObject) {
+        self.state().mirror.fold(collection, object);
+    }
+
+    /// Takes in that an object does not exist any more.
+    pub fn fold_gone(&self, collection: &str, id: &str) {
+        self.state().mirror.fold_gone(collection, id);
+    }
+
+    /// Somebody's call failed in a way that may concern all: have the feed find out now.
+    pub fn suspect(&self) {
+        self.doubt.notify_one();
+    }
+
+    fn set(&self, health: Health) {
+        let before = std::mem::replace(&mut self.state().health, health.clone());
+        if before == health {
+            return;
+        }
+        match &health {
+            Health::Down(why) => warn!(why, "backend is down"),
+            Health::Denied(problem) => warn!(%problem, "backend refuses the token or the project"),
+            Health::Up => info!("backend is up"),
+            Health::Starting => {}
+        }
+        (self.listener)(self, LinkEvent::Health);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn follow(link: Arc<Link>, world: World, drain: Drain) {
+    while !drain.started() {
+        let pause = tokio::select! {
+            biased;
+            () = drain.wait() => return,
+            ended = once(&link) => match ended {
+                Ok(()) => RESTART,
+                Err(error) => failed(&link, error),
+            },
+        };
+        tokio::select! {
+            biased;
+            () = drain.wait() => return,
+            () = tokio::time::sleep(pause + world.up_to(pause / 4)) => {}
+        }
+    }
+}
+
+fn failed(link: &Link, error: CallError) -> Duration {
+    match error {
+        CallError::Refused(problem) if matches!(problem.status, 401 | 403 | 404) => {
+            link.set(Health::Denied(problem));
+            DENIED
+        }
+        CallError::Refused(problem) => {
+            let pause = problem.retry_after.map_or(PROBE, |seconds| Duration::from_secs(seconds.clamp(1, 60)));
+            link.set(Health::Down(problem.to_string()));
+            pause
+        }
+        error => {
+            link.set(Health::Down(error.to_string()));
+            PROBE
+        }
+    }
+}
+
+/// One connection of the feed, from its opening to its end.
+async fn once(link: &Link) -> Result<(), CallError> {
+    let view = link.client.view().await?;
+    link.state().view = Some(view);
+    let cursor = link.state().mirror.cursor().cloned();
+    let frames = link.client.changes(cursor.as_ref()).await?;
+    pin_mut!(frames);
+    loop {
+        let frame = tokio::select! {
+            biased;
+            frame = frames.next() => frame,
+            // A call that fails while the feed looks well: ask whether the backend still answers.
+            () = link.doubt.notified() => { link.client.view().await?; continue }
+        };
+        let Some(frame) = frame.transpose()? else { return Err(CallError::Doubtful("the feed ended".into())) };
+        let step = link.state().mirror.apply(frame);
+        match step {
+            Step::Changed(notices) if notices.is_empty() => {}
+            Step::Changed(notices) => {
+                // Before the first complete snapshot nobody can use what is there.
+                if link.health() == Health::Up {
+                    (link.listener)(link, LinkEvent::Objects(notices));
+                }
+            }
+            Step::Synced(lost) => {
+                link.set(Health::Up);
+                (link.listener)(link, LinkEvent::Objects(lost));
+            }
+            Step::Restart => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! From the one outcome of a pass to conditions, events, log line, metrics and the time of the next pass. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::kind::Remark;
+use crate::crd::{ConditionType, Reason};
+
+/// Longest message of a condition, in characters.
+const MESSAGE: usize = 2_048;
+
+/// How a pass ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The backend holds the spec and has made it real.
+    Ready {
+        /// What does not work although the whole does.
+        degraded: Option<Remark>,
+    },
+    /// Under Observe: the backend differs, and this is how.
+    Differs(String),
+    /// It goes on by itself: a watch or the feed wakes us.
+    Working(Remark),
+    /// A person must act.
+    Stalled {
+        /// What is wrong and what to do.
+        why: Remark,
+        /// Whether it is also tried again, slowly, because the cause may lie outside the spec.
+        again: bool,
+    },
+    /// It did not work; it is tried again with growing pauses, but not before this.
+    Failed {
+        /// What went wrong.
+        why: Remark,
+        /// What the backend asked for.
+        at_least: Duration,
+    },
+    /// The backend is down, or not met yet. Its binding says so; nothing is said here.
+    Down {
+        /// Whether only this call was lost, so that nobody else will wake us.
+        retry: bool,
+    },
+    /// A person asked us to leave it alone.
+    Paused,
+    /// It is being deleted and goes on by itself.
+    Deleting(Remark),
+    /// It is gone, or nothing of it is ours any more.
+    Gone,
+}
+
+impl Outcome {
+    /// For logs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Ready { .. } => "Ready",
+            Self::Differs(_) => "Differs",
+            Self::Working(_) => "Working",
+            Self::Stalled { .. } => "Stalled",
+            Self::Failed { .. } => "Failed",
+            Self::Down { .. } => "Down",
+            Self::Paused => "Paused",
+            Self::Deleting(_) => "Deleting",
+            Self::Gone => "Gone",
+        }
+    }
+
+    /// The reason of the Ready condition.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Ready { .. } => Reason::Ready,
+            Self::Differs(_) => Reason::DriftFound,
+            Self::Working(why) | Self::Stalled { why, .. } | Self::Failed { why, .. } | Self::Deleting(why) => {
+                why.reason
+            }
+            Self::Down { .. } => Reason::BindingNotReady,
+            Self::Paused => Reason::Paused,
+            Self::Gone => Reason::Deleting,
+        }
+    }
+}
+
+/// All that a pass found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether the backend holds the spec.
+    pub synced: bool,
+    /// The kind's part of the status; `None`: what is there stays.
+    pub fields: Option<Map<String, Value>>,
+    /// What was repaired after somebody changed it in the backend.
+    pub repaired: Option<String>,
+}
+
+impl From<Outcome> for Finding {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, synced: false, fields: None, repaired: None }
+    }
+}
+
+/// What the object looked like when the pass began.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a> {
+    /// Its generation.
+    pub generation: i64,
+    /// Its status.
+    pub status: &'a Value,
+    /// The request for a pass that this one answers.
+    pub requested_at: Option<&'a str>,
+    /// Wall-clock time, for `lastTransitionTime`.
+    pub now: Timestamp,
+}
+
+/// What follows from a finding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conclusion {
+    /// The whole status to store; `None` when the stored one says it already.
+    pub status: Option<Value>,
+    /// Whether the status may wait a second: it says "working", which is often over by then.
+    pub hasty: bool,
+    /// What to tell.
+    pub events: Vec<Note>,
+    /// When to look again.
+    pub next: Next,
+}
+
+/// An event of Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Whether something is wrong.
+    pub warning: bool,
+    /// From the one table of reasons.
+    pub reason: Reason,
+    /// What happened.
+    pub message: String,
+}
+
+/// When to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// When something changes.
+    Change,
+    /// With growing pauses, but not before this.
+    Backoff(Duration),
+    /// Every 5 to 15 minutes.
+    Slowly,
+    /// Never: the object is gone.
+    Never,
+}
+
+/// What follows from `finding` for an object that looked like `before`.
+#[must_use]
+pub fn conclude(before: &Before<'_>, finding: &Finding) -> Conclusion {
+    let old = conditions(before.status);
+    let wanted = wanted(before, finding, &old);
+    let events = wanted.as_ref().map_or_else(Vec::new, |new| events(&old, new));
+    let repaired = finding.repaired.iter().map(|what| Note {
+        warning: false,
+        reason: Reason::DriftRepaired,
+        message: what.clone(),
+    });
+    let status =
+        wanted.map(|conditions| compose(before, finding, conditions)).filter(|status| *status != ours(before.status));
+    Conclusion {
+        events: repaired.chain(events).collect(),
+        hasty: matches!(
+            finding.outcome,
+            Outcome::Working(_) | Outcome::Failed { .. } | Outcome::Deleting(_) | Outcome::Down { .. }
+        ),
+        next: next(&finding.outcome),
+        status,
+    }
+}
+
+fn next(outcome: &Outcome) -> Next {
+    match outcome {
+        Outcome::Ready { .. } | Outcome::Differs(_) | Outcome::Working(_) | Outcome::Paused => Next::Change,
+        Outcome::Down { retry: false } => Next::Change,
+        Outcome::Down { retry: true } => Next::Backoff(Duration::ZERO),
+        Outcome::Deleting(_) => Next::Change,
+        Outcome::Stalled { again: false, .. } => Next::Change,
+        Outcome::Stalled { again: true, .. } => Next::Slowly,
+        Outcome::Failed { at_least, .. } => Next::Backoff(*at_least),
+        Outcome::Gone => Next::Never,
+    }
+}
+
+/// A status without the conditions that others keep there.
+fn ours(status: &Value) -> Value {
+    let mut status = status.clone();
+    if let Some(Value::Array(conditions)) = status.get_mut("conditions") {
+        conditions
+            .retain(|condition| condition["type"].as_str().is_some_and(|kind| kind.parse::<ConditionType>().is_ok()));
+    }
+    status
+}
+
+/// The conditions of a status.
+#[must_use]
+pub fn conditions(status: &Value) -> Vec<Condition> {
+    let list = status.get("conditions").and_then(|list| Vec::<Condition>::deserialize(list).ok()).unwrap_or_default();
+    list.into_iter().filter(|condition| condition.type_.parse::<ConditionType>().is_ok()).collect()
+}
+
+/// Whether a status has this condition with status True.
+#[must_use]
+pub fn is_true(status: &Value, kind: ConditionType) -> bool {
+    conditions(status).iter().any(|condition| condition.type_ == kind.as_ref() && condition.status == "True")
+}
+
+/// A condition before it has a time.
+struct Draft {
+    kind: ConditionType,
+    status: &'static str,
+    why: Remark,
+}
+
+fn draft(kind: ConditionType, status: &'static str, why: &Remark) -> Draft {
+    Draft { kind, status, why: why.clone() }
+}
+
+/// The conditions that the object shall have; `None` when nothing is to be said.
+fn wanted(before: &Before<'_>, finding: &Finding, old: &[Condition]) -> Option<Vec<Condition>> {
+    let drafts = match &finding.outcome {
+        Outcome::Gone => return None,
+        // Only an object that has not been told about this generation is told that its binding is not there yet.
+        Outcome::Down { .. } if observed(before.status) == Some(before.generation) => return None,
+        Outcome::Paused => return Some(paused(before, old)),
+        outcome => drafts(outcome, finding.synced),
+    };
+    Some(drafts.into_iter().map(|draft| dated(draft, before, old)).collect())
+}
+
+fn drafts(outcome: &Outcome, synced: bool) -> Vec<Draft> {
+    use ConditionType::{Degraded, Drifted, Ready, Reconciling, Stalled, Synced};
+    let holds = Remark::new(Reason::Synced, "The backend holds this spec");
+    let sync = |why: &Remark| if synced { draft(Synced, "True", &holds) } else { draft(Synced, "False", why) };
+    match outcome {
+        Outcome::Ready { degraded } => {
+            let real = Remark::new(Reason::Ready, "The backend holds this spec and has made it real");
+            let mut all = vec![draft(Ready, "True", &real), draft(Synced, "True", &holds)];
+            all.extend(degraded.iter().map(|why| draft(Degraded, "True", why)));
+            all
+        }
+        Outcome::Differs(what) => {
+            let why = Remark::new(
+                Reason::DriftFound,
+                format!("The policy is Observe and the backend differs; Manage would: {what}"),
+            );
+            vec![draft(Ready, "False", &why), draft(Synced, "False", &why), draft(Drifted, "True", &why)]
+        }
+        Outcome::Stalled { why, .. } => vec![draft(Ready, "False", why), sync(why), draft(Stalled, "True", why)],
+        Outcome::Working(why) | Outcome::Failed { why, .. } | Outcome::Deleting(why) => {
+            vec![draft(Ready, "False", why), sync(why), draft(Reconciling, "True", why)]
+        }
+        Outcome::Down { .. } => {
+            let why = Remark::new(Reason::BindingNotReady, "Waiting for the ProjectBinding; its status says why");
+            vec![draft(Ready, "False", &why), draft(Synced, "False", &why), draft(Reconciling, "True", &why)]
+        }
+        Outcome::Paused | Outcome::Gone => vec![],
+    }
+}
+
+/// What the last pass said stays, and that it is paused is added.
+fn paused(before: &Before<'_>, old: &[Condition]) -> Vec<Condition> {
+    let why = Remark::new(Reason::Paused, "The annotation loopback.cloud/paused is \"true\"; remove it to go on");
+    let kept = old.iter().filter(|condition| condition.type_ != ConditionType::Paused.as_ref()).cloned();
+    kept.chain([dated(draft(ConditionType::Paused, "True", &why), before, old)]).collect()
+}
+
+/// `lastTransitionTime` moves only when the status does (Kubernetes API conventions).
+fn dated(draft: Draft, before: &Before<'_>, old: &[Condition]) -> Condition {
+    let type_ = draft.kind.to_string();
+    let same = old.iter().find(|condition| condition.type_ == type_ && condition.status == draft.status);
+    // Conditions carry whole seconds.
+    let now = Timestamp::from_second(before.now.as_second()).unwrap_or(before.now);
+    Condition {
+        last_transition_time: same.map_or(Time(now), |condition| condition.last_transition_time.clone()),
+        message: bounded(&draft.why.message),
+        observed_generation: Some(before.generation),
+        reason: draft.why.reason.to_string(),
+        status: draft.status.to_owned(),
+        type_,
+    }
+}
+
+fn bounded(message: &str) -> String {
+    if message.chars().count() <= MESSAGE {
+        return message.to_owned();
+    }
+    message.chars().take(MESSAGE - 3).chain("...".chars()).collect()
+}
+
+fn observed(status: &Value) -> Option<i64> {
+    status.get("observedGeneration").and_then(Value::as_i64)
+}
+
+/// The whole status: the kind's part, and ours.
+fn compose(before: &Before<'_>, finding: &Finding, conditions: Vec<Condition>) -> Value {
+    let old = before.status.as_object().cloned().unwrap_or_default();
+    let mut status = finding.fields.clone().unwrap_or(old.clone());
+    let handled = before.requested_at.map(Value::from).or_else(|| old.get("lastHandledReconcileAt").cloned());
+    let generation = match finding.outcome {
+        Outcome::Paused => old.get("observedGeneration").cloned().unwrap_or(json!(-1)),
+        _ => json!(before.generation),
+    };
+    status.insert("observedGeneration".into(), generation);
+    status.insert("conditions".into(), json!(conditions));
+    if let Some(handled) = handled {
+        status.insert("lastHandledReconcileAt".into(), handled);
+    }
+    Value::Object(status)
+}
+
+fn events(old: &[Condition], new: &[Condition]) -> Vec<Note> {
+    let find = |list: &[Condition], kind: ConditionType| {
+        list.iter().find(|condition| condition.type_ == kind.as_ref()).cloned()
+    };
+    let mut notes = Vec::new();
+    for kind in [ConditionType::Stalled, ConditionType::Degraded, ConditionType::Drifted] {
+        let (before, after) = (find(old, kind), find(new, kind));
+        match (&before, &after) {
+            (None, Some(now)) => notes.push(note(true, now)),
+            (Some(then), Some(now)) if then.reason != now.reason => notes.push(note(true, now)),
+            (Some(_), None) if kind == ConditionType::Degraded => notes.push(recovered()),
+            _ => {}
+        }
+    }
+    let (before, after) = (find(old, ConditionType::Ready), find(new, ConditionType::Ready));
+    if let (Some(then), Some(now)) = (before, after) {
+        match (then.status.as_str(), now.status.as_str()) {
+            // A first Ready that went well is no news: it comes from Unknown.
+            ("False", "True") => notes.push(note(false, &now)),
+            ("True", "False") if notes.is_empty() && now.reason != Reason::Deleting.as_ref() => {
+                notes.push(note(true, &now))
+            }
+            _ => {}
+        }
+    }
+    notes
+}
+
+fn note(warning: bool, condition: &Condition) -> Note {
+    let reason = condition.reason.parse().unwrap_or(Reason::Error);
+    Note { warning, reason, message: condition.message.clone() }
+}
+
+fn recovered() -> Note {
+    Note { warning: false, reason: Reason::MembersHealthy, message: "All members work again".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn default_status() -> Value {
+        json!({"observedGeneration": -1, "conditions": [{"type": "Ready", "status": "Unknown", "reason": "Pending",
+            "message": "Waiting for the operator", "lastTransitionTime": "1970-01-01T00:00:00Z"}]})
+    }
+
+    fn run(status: &Value, second: i64, finding: impl Into<Finding>) -> Conclusion {
+        let now = Timestamp::from_second(second).unwrap();
+        conclude(&Before { generation: 3, status, requested_at: None, now }, &finding.into())
+    }
+
+    fn ready() -> Outcome {
+        Outcome::Ready { degraded: None }
+    }
+
+    fn find<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
+        status["conditions"].as_array().unwrap().iter().find(|condition| condition["type"] == kind)
+    }
+
+    #[test]
+    fn a_first_ready_is_one_status_and_no_event_and_then_silence() {
+        let first = run(&default_status(), 100, ready());
+        let status = first.status.unwrap();
+        assert_eq!(first.events, []);
+        assert_eq!(status["observedGeneration"], 3);
+        assert_eq!(find(&status, "Ready").unwrap()["status"], "True");
+        assert!(find(&status, "Reconciling").is_none() && find(&status, "Stalled").is_none());
+        let second = run(&status, 200, ready());
+        assert_eq!((second.status, second.events, second.next), (None, vec![], Next::Change));
+    }
+
+    #[test]
+    fn stalled_and_reconciling_never_meet_and_transitions_are_told_once() {
+        let why = Remark::new(Reason::Denied, "no");
+        let stalled = run(&default_status(), 1, Outcome::Stalled { why: why.clone(), again: true });
+        let status = stalled.status.unwrap();
+        assert_eq!(stalled.events, [Note { warning: true, reason: Reason::Denied, message: "no".into() }]);
+        assert_eq!(stalled.next, Next::Slowly);
+        assert!(find(&status, "Stalled").is_some() && find(&status, "Reconciling").is_none());
+        assert_eq!(run(&status, 9, Outcome::Stalled { why, again: true }).status, None);
+        let well = run(&status, 10, ready());
+        assert_eq!(well.events.len(), 1);
+        assert!(!well.events[0].warning);
+    }
+
+    #[test]
+    fn transition_time_moves_only_with_the_status() {
+        let status = run(&default_status(), 100, ready()).status.unwrap();
+        let degraded = Outcome::Ready { degraded: Some(Remark::new(Reason::MembersUnhealthy, "web/a")) };
+        let next = run(&status, 200, degraded).status.unwrap();
+        assert_eq!(find(&next, "Ready").unwrap()["lastTransitionTime"], "1970-01-01T00:01:40Z");
+        assert_eq!(find(&next, "Degraded").unwrap()["lastTransitionTime"], "1970-01-01T00:03:20Z");
+        let healed = run(&next, 300, ready());
+        assert_eq!(healed.events[0].reason, Reason::MembersHealthy);
+    }
+
+    #[test]
+    fn a_backend_that_is_down_is_told_only_to_those_who_have_heard_nothing() {
+        assert!(run(&default_status(), 1, Outcome::Down { retry: false }).status.is_some());
+        let status = run(&default_status(), 1, ready()).status.unwrap();
+        assert_eq!(run(&status, 2, Outcome::Down { retry: false }).status, None);
+    }
+
+    #[test]
+    fn pausing_keeps_what_was_said() {
+        let status = run(&default_status(), 1, ready()).status.unwrap();
+        let paused = run(&status, 2, Outcome::Paused).status.unwrap();
+        assert_eq!(find(&paused, "Ready").unwrap()["status"], "True");
+        assert_eq!(find(&paused, "Paused").unwrap()["status"], "True");
+        assert_eq!(run(&paused, 3, Outcome::Paused).status, None);
+        assert!(find(&run(&paused, 4, ready()).status.unwrap(), "Paused").is_none());
+    }
+
+    #[test]
+    fn the_kinds_part_stays_when_a_pass_has_nothing_to_say_about_it() {
+        let fields = json!({"id": "lb-1"}).as_object().cloned();
+        let status = run(&default_status(), 1, Finding { fields, synced: true, ..ready().into() }).status.unwrap();
+        let why = Remark::new(Reason::Error, "x");
+        let failed = run(&status, 2, Outcome::Failed { why, at_least: Duration::ZERO }).status.unwrap();
+        assert_eq!(failed["id"], "lb-1");
+    }
+}

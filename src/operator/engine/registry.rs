@@ -1,0 +1,70 @@
+//! The kinds that this operator knows, each by one line.
+
+use std::{pin::Pin, sync::Arc};
+
+use kube::{
+    Resource,
+    api::{ApiResource, DynamicObject},
+};
+
+use super::{Engine, common::deleting, deletion, driver, key::Key, kind::Kind, outcome::Finding};
+use crate::protocol::Intent;
+
+type Running<'a> = Pin<Box<dyn Future<Output = Finding> + Send + 'a>>;
+
+/// A kind, its types forgotten.
+#[derive(Clone)]
+pub struct Registered {
+    /// How Kubernetes serves it.
+    pub resource: ApiResource,
+    /// Its permission key in the backend, and those of its members.
+    pub permissions: &'static str,
+    /// Members with keys of their own.
+    pub members: &'static [(&'static str, &'static str)],
+    /// Field of the intent with the natural name.
+    pub name_field: &'static str,
+    run: for<'a> fn(&'a Engine, &'a Key, Arc<DynamicObject>) -> Running<'a>,
+}
+
+impl Registered {
+    /// The kind `K`.
+    #[must_use]
+    pub fn new<K: Kind>() -> Self {
+        Self {
+            resource: ApiResource::erase::<K::Resource>(&()),
+            permissions: K::Intent::PERMISSION,
+            members: K::Intent::MEMBERS,
+            name_field: K::Intent::NAME_FIELD,
+            run: |engine, key, object| Box::pin(one::<K>(engine, key, object)),
+        }
+    }
+
+    pub(super) fn run<'a>(&self, engine: &'a Engine, key: &'a Key, object: Arc<DynamicObject>) -> Running<'a> {
+        (self.run)(engine, key, object)
+    }
+
+    /// Its kind in Kubernetes.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.resource.kind
+    }
+}
+
+async fn one<K: Kind>(engine: &Engine, key: &Key, object: Arc<DynamicObject>) -> Finding {
+    if deleting(&object) {
+        return deletion::pass(engine, key, object, K::Intent::COLLECTION).await.into();
+    }
+    driver::pass::<K>(engine, key, object).await
+}
+
+/// The plural of a kind, for the name of its CRD.
+#[must_use]
+pub fn crd_name(resource: &ApiResource) -> String {
+    format!("{}.{}", resource.plural, resource.group)
+}
+
+/// How Kubernetes serves a built-in kind.
+#[must_use]
+pub fn api_resource<K: Resource<DynamicType = ()>>() -> ApiResource {
+    ApiResource::erase::<K>(&())
+}

@@ -1,0 +1,248 @@
+//! Workers: take a key whose turn it is, run its pass, do what follows from it.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use futures::FutureExt;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{Resource, ResourceExt, api::DynamicObject};
+use serde_json::Value;
+use tokio::time::Instant;
+use tracing::{Instrument, debug, error, info, info_span, warn};
+
+use super::{
+    Engine, backends, bindings,
+    common::{generation, requested_at},
+    key::Key,
+    kind::Remark,
+    outcome::{Before, Conclusion, Finding, Next, Outcome, conclude},
+    writes::WriteError,
+};
+use crate::{
+    crd::Reason,
+    runtime::{
+        metrics::{ObjectName, PassResult},
+        queue::{Outcome as Verdict, Pass},
+    },
+};
+
+/// A status that says "working" waits this long: mostly it is over by then.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Pause before something outside the spec, that a person must mend, is tried again: this long and up to twice as much more.
+const SLOWLY: Duration = Duration::from_secs(300);
+
+/// Takes passes until draining starts.
+pub(super) async fn work(engine: Arc<Engine>) {
+    loop {
+        let pass = tokio::select! {
+            biased;
+            () = engine.drain.wait() => return,
+            pass = engine.queue.next() => pass,
+        };
+        one(&engine, pass).await;
+    }
+}
+
+async fn one(engine: &Arc<Engine>, pass: Pass<Key>) {
+    let key = pass.key().clone();
+    let Some(object) = engine.cache.get(&key) else {
+        gone(engine, &key);
+        return pass.finish(Verdict::Done);
+    };
+    let number = engine.passes.fetch_add(1, Ordering::Relaxed);
+    let (kind, namespace, name) = (&*key.kind, &*key.namespace, &*key.name);
+    let span = info_span!("pass", kind, namespace, name, generation = generation(&object), pass = number);
+    let meter = engine.metrics.pass(kind, pass.waited());
+    let (verdict, result) = looked_at(engine, &key, object).instrument(span).await;
+    meter.end(result);
+    pass.finish(verdict);
+}
+
+fn gone(engine: &Engine, key: &Key) {
+    engine.cache.begin(key);
+    engine.forget(key);
+    engine.metrics.forget(&object_name(key));
+    if &*key.kind == bindings::KIND {
+        bindings::gone(engine, key);
+    }
+    if &*key.kind == backends::KIND {
+        engine.secrets.keep_only(key, None);
+    }
+}
+
+async fn looked_at(engine: &Arc<Engine>, key: &Key, object: Arc<DynamicObject>) -> (Verdict, PassResult) {
+    engine.cache.begin(key);
+    let finding = match AssertUnwindSafe(run(engine, key, object.clone())).catch_unwind().await {
+        Ok(finding) => finding,
+        Err(_) => {
+            error!("the pass crashed; this is a defect of the operator");
+            let why = Remark::new(Reason::Error, "The operator has a defect that shows on this object; see its log");
+            Outcome::Failed { why, at_least: Duration::ZERO }.into()
+        }
+    };
+    // The pass may have written: what follows is about the object as it is now.
+    let object = engine.cache.get(key).unwrap_or(object);
+    let absent = Value::Null;
+    let before = Before {
+        generation: generation(&object),
+        status: object.data.get("status").unwrap_or(&absent),
+        requested_at: requested_at(&object),
+        now: engine.world.now(),
+    };
+    let conclusion = conclude(&before, &finding);
+    follow_up(engine, key, &object, &finding, conclusion).await
+}
+
+async fn run(engine: &Arc<Engine>, key: &Key, object: Arc<DynamicObject>) -> Finding {
+    match &*key.kind {
+        bindings::KIND => bindings::pass(engine, key, object).await,
+        backends::KIND => backends::pass(engine, key, &object),
+        kind => match engine.kinds.get(kind) {
+            Some(registered) => registered.run(engine, key, object).await,
+            None => Outcome::Gone.into(),
+        },
+    }
+}
+
+async fn follow_up(
+    engine: &Engine,
+    key: &Key,
+    object: &DynamicObject,
+    finding: &Finding,
+    conclusion: Conclusion,
+) -> (Verdict, PassResult) {
+    tell(engine, key, object, finding, &conclusion);
+    let mut verdict = verdict(engine, conclusion.next);
+    if let Some(patience) = patience(engine, key, &conclusion) {
+        // A later pass says it, if it is still true.
+        verdict = sooner(verdict, patience);
+    } else if let Some(status) = &conclusion.status {
+        match engine.writer.status(key, object, status).await {
+            Ok(()) => speak(engine, object, conclusion.events),
+            Err(WriteError::Gone | WriteError::Changed) => {}
+            Err(error) => {
+                warn!(%error, "the status could not be stored");
+                verdict = Verdict::Failed;
+            }
+        }
+    } else {
+        speak(engine, object, conclusion.events);
+    }
+    (verdict, result(&finding.outcome, verdict))
+}
+
+/// How much longer a hasty status waits; `None`: store it now.
+fn patience(engine: &Engine, key: &Key, conclusion: &Conclusion) -> Option<Duration> {
+    engine.memory(key, |memory| {
+        if !conclusion.hasty {
+            memory.working_since = None;
+            return None;
+        }
+        let since = *memory.working_since.get_or_insert_with(Instant::now);
+        let left = PATIENCE.saturating_sub(since.elapsed());
+        (conclusion.status.is_some() && !left.is_zero()).then_some(left)
+    })
+}
+
+fn sooner(verdict: Verdict, patience: Duration) -> Verdict {
+    match verdict {
+        Verdict::Done => Verdict::After(patience),
+        Verdict::After(other) => Verdict::After(other.min(patience)),
+        // A retry comes about as soon, and says it then.
+        failed => failed,
+    }
+}
+
+fn verdict(engine: &Engine, next: Next) -> Verdict {
+    match next {
+        Next::Change | Next::Never => Verdict::Done,
+        Next::Backoff(at_least) if at_least.is_zero() => Verdict::Failed,
+        Next::Backoff(at_least) => Verdict::FailedAfter(at_least),
+        Next::Slowly => Verdict::After(SLOWLY + engine.world.up_to(2 * SLOWLY)),
+    }
+}
+
+fn result(outcome: &Outcome, verdict: Verdict) -> PassResult {
+    match (outcome, verdict) {
+        (Outcome::Stalled { .. }, _) => PassResult::TerminalError,
+        (_, Verdict::Failed | Verdict::FailedAfter(_)) => PassResult::Error,
+        (_, Verdict::After(_)) => PassResult::RequeueAfter,
+        (_, Verdict::Done) => PassResult::Success,
+    }
+}
+
+fn speak(engine: &Engine, object: &DynamicObject, notes: Vec<super::outcome::Note>) {
+    for note in notes {
+        engine.events.tell(reference(object), note);
+    }
+}
+
+fn reference(object: &DynamicObject) -> ObjectReference {
+    let types = object.types.clone().unwrap_or_default();
+    ObjectReference {
+        api_version: Some(types.api_version),
+        kind: Some(types.kind),
+        name: Some(object.name_any()),
+        namespace: object.namespace(),
+        uid: object.meta().uid.clone(),
+        resource_version: None,
+        field_path: None,
+    }
+}
+
+/// Log line and metrics of one pass.
+fn tell(engine: &Engine, key: &Key, object: &DynamicObject, finding: &Finding, conclusion: &Conclusion) {
+    match &finding.outcome {
+        Outcome::Failed { why, .. } => {
+            warn!(reason = %why.reason, message = why.message, "failed; will be tried again")
+        }
+        Outcome::Stalled { why, .. } if conclusion.status.is_some() => {
+            warn!(reason = %why.reason, message = why.message, "stalled; a person must act");
+        }
+        outcome if conclusion.status.is_some() => info!(outcome = outcome.name(), "status changes"),
+        outcome => debug!(outcome = outcome.name(), "nothing new"),
+    }
+    if let Some(what) = &finding.repaired {
+        info!(what, "drift repaired");
+        engine.metrics.drift_corrected(&key.kind);
+    }
+    let name = object_name(key);
+    match &finding.outcome {
+        Outcome::Gone => engine.metrics.forget(&name),
+        Outcome::Paused | Outcome::Down { .. } => {}
+        outcome => {
+            engine.metrics.resource_ready(&name, matches!(outcome, Outcome::Ready { .. }), outcome.reason().as_ref())
+        }
+    }
+    let deleting = object.meta().deletion_timestamp.as_ref();
+    let blocked = deleting
+        .filter(|_| finding.outcome != Outcome::Gone)
+        .map(|since| Duration::try_from(engine.world.now().duration_since(since.0)).unwrap_or_default());
+    engine.metrics.deletion_blocked(&name, blocked);
+    time_to_ready(engine, key, generation(object), &finding.outcome);
+}
+
+/// From the moment a new generation was first looked at until it is Ready.
+fn time_to_ready(engine: &Engine, key: &Key, generation: i64, outcome: &Outcome) {
+    let took = engine.memory(key, |memory| {
+        let known = memory.changed_at.filter(|(known, _)| *known == generation);
+        let (_, since) = *memory.changed_at.insert(known.unwrap_or((generation, Instant::now())));
+        // A generation counts once; afterwards its time is not asked for again.
+        let first = !matches!(memory.ready_generation, Some(ready) if ready == generation);
+        let ready = matches!(outcome, Outcome::Ready { .. });
+        if ready {
+            memory.ready_generation = Some(generation);
+        }
+        (ready && first).then(|| since.elapsed())
+    });
+    if let Some(took) = took {
+        engine.metrics.time_to_ready(&key.kind, took);
+    }
+}
+
+fn object_name(key: &Key) -> ObjectName {
+    ObjectName { kind: key.kind.to_string(), namespace: key.namespace.to_string(), name: key.name.to_string() }
+}

@@ -1,0 +1,194 @@
+//! The few Secrets that bindings name, each watched by its name. No list of Secrets is ever asked for.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures::{StreamExt, pin_mut};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event, watcher},
+    },
+};
+use serde_json::{Value, json};
+use tracing::warn;
+
+use super::{cache::Subject, key::Key, kind::Lookup, watch::Retry};
+use crate::{crd::FINALIZER, protocol::client::Token, runtime::Drain};
+
+/// The kind of the subjects that readers of Secrets are noted under.
+pub const KIND: &str = "Secret";
+
+/// What is known of one Secret.
+#[derive(Clone)]
+enum Known {
+    Nothing,
+    Refused(String),
+    Absent,
+    Present(Arc<Secret>),
+}
+
+struct Watched {
+    known: Known,
+    users: BTreeSet<Key>,
+    drain: Drain,
+}
+
+/// The watched Secrets.
+pub struct Secrets {
+    client: Client,
+    watched: Arc<Mutex<BTreeMap<Key, Watched>>>,
+    /// Called when a Secret changed.
+    wake: Arc<dyn Fn(&Subject) + Send + Sync>,
+    drain: Drain,
+}
+
+impl Secrets {
+    /// No Secret is watched yet. `wake` is called with what changed.
+    pub fn new(client: Client, wake: Arc<dyn Fn(&Subject) + Send + Sync>, drain: Drain) -> Self {
+        Self { client, watched: Arc::default(), wake, drain }
+    }
+
+    /// The subject under which readers of a Secret are woken.
+    #[must_use]
+    pub fn subject(namespace: &str, name: &str) -> Subject {
+        Subject::Object(Key::new(KIND, namespace, name))
+    }
+
+    /// The token under `field` of a Secret, which is watched from now on for `user`.
+    ///
+    /// # Errors
+    /// A message for people when we may not read it, or it holds no token.
+    pub fn token(&self, user: &Key, namespace: &str, name: &str, field: &str) -> Result<Lookup<Token>, String> {
+        let key = Key::new(KIND, namespace, name);
+        let known = self.watch(user, &key);
+        let secret = match known {
+            Known::Nothing => return Ok(Lookup::Unknown),
+            Known::Absent => return Ok(Lookup::Absent),
+            Known::Refused(why) => return Err(why),
+            Known::Present(secret) => secret,
+        };
+        let Some(value) = secret.data.as_ref().and_then(|data| data.get(field)) else {
+            return Err(format!("Secret {namespace}/{name} has no key {field}"));
+        };
+        let token = std::str::from_utf8(&value.0).ok().and_then(Token::new);
+        token.map(Lookup::Found).ok_or_else(|| format!("key {field} of Secret {namespace}/{name} holds no token"))
+    }
+
+    /// `user` reads no Secret any more but this one.
+    pub fn keep_only(&self, user: &Key, kept: Option<(&str, &str)>) {
+        let kept = kept.map(|(namespace, name)| Key::new(KIND, namespace, name));
+        self.map().retain(|key, watched| {
+            if Some(key) != kept.as_ref() {
+                watched.users.remove(user);
+            }
+            if watched.users.is_empty() {
+                watched.drain.start();
+            }
+            !watched.users.is_empty()
+        });
+    }
+
+    /// Puts our finalizer on a Secret, or takes it off.
+    ///
+    /// # Errors
+    /// A message for people.
+    pub async fn hold(&self, namespace: &str, name: &str, held: bool) -> Result<(), String> {
+        let key = Key::new(KIND, namespace, name);
+        let Some(Known::Present(secret)) = self.map().get(&key).map(|watched| watched.known.clone()) else {
+            return Ok(());
+        };
+        let has = secret.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+        if has == held || (held && secret.metadata.deletion_timestamp.is_some()) {
+            return Ok(());
+        }
+        let others = secret.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned();
+        let finalizers: Vec<String> = others.chain(held.then(|| FINALIZER.to_owned())).collect();
+        // The resource version makes the patch fail rather than undo what others did meanwhile.
+        let metadata = json!({"finalizers": finalizers, "resourceVersion": secret.metadata.resource_version});
+        let api = Api::<Secret>::namespaced(self.client.clone(), namespace);
+        match api.patch(name, &PatchParams::default(), &Patch::<Value>::Merge(json!({"metadata": metadata}))).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(format!("Secret {namespace}/{name}: {error}")),
+        }
+    }
+
+    fn watch(&self, user: &Key, key: &Key) -> Known {
+        let mut map = self.map();
+        let watched = map.entry(key.clone()).or_insert_with(|| {
+            let drain = self.drain.child();
+            let wake = self.wake.clone();
+            drain.spawn(follow(self.client.clone(), key.clone(), self.watched.clone(), wake, drain.clone()));
+            Watched { known: Known::Nothing, users: [].into(), drain }
+        });
+        watched.users.insert(user.clone());
+        watched.known.clone()
+    }
+
+    fn map(&self) -> MutexGuard<'_, BTreeMap<Key, Watched>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn follow(
+    client: Client,
+    key: Key,
+    watched: Arc<Mutex<BTreeMap<Key, Watched>>>,
+    wake: Arc<dyn Fn(&Subject) + Send + Sync>,
+    drain: Drain,
+) {
+    let api = Api::<Secret>::namespaced(client, &key.namespace);
+    // A streamed list is a watch: the right to list Secrets is not needed.
+    let config = watcher::Config::default().streaming_lists().fields(&format!("metadata.name={}", key.name));
+    let events = watcher(api, config).backoff(Retry::default());
+    pin_mut!(events);
+    let mut found = None;
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = drain.wait() => return,
+            event = events.next() => event,
+        };
+        let known = match event {
+            None => return,
+            Some(Ok(Event::Init)) => {
+                found = None;
+                continue;
+            }
+            Some(Ok(Event::InitApply(secret))) => {
+                found = Some(secret);
+                continue;
+            }
+            Some(Ok(Event::InitDone)) => found.take().map_or(Known::Absent, |secret| Known::Present(Arc::new(secret))),
+            Some(Ok(Event::Apply(secret))) => Known::Present(Arc::new(secret)),
+            Some(Ok(Event::Delete(_))) => Known::Absent,
+            Some(Err(error)) => match refusal(&key, &error) {
+                Some(why) => Known::Refused(why),
+                None => continue,
+            },
+        };
+        if let Some(watched) = watched.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&key) {
+            watched.known = known;
+        }
+        wake(&Subject::Object(key.clone()));
+    }
+}
+
+fn refusal(key: &Key, error: &watcher::Error) -> Option<String> {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status,
+        error => {
+            warn!(%key, %error, "watching a Secret");
+            return None;
+        }
+    };
+    let hint = "bind the ClusterRole loopback-operator-secrets to the operator's ServiceAccount in that namespace";
+    (status.code == 403).then(|| format!("the operator may not read {key}; {hint}"))
+}

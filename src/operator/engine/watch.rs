@@ -1,0 +1,204 @@
+//! One task a watched kind: its objects into the cache, what changed into the queue.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures::{Stream, StreamExt, pin_mut};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ApiResource, DynamicObject, PartialObjectMeta},
+    runtime::{
+        WatchStreamExt,
+        utils::Backoff,
+        watcher::{self, Event, watcher},
+    },
+};
+use tracing::{debug, info, warn};
+
+use super::{
+    Engine,
+    cache::Taken,
+    common::{deleting, generation, has_finalizer, uid},
+    key::Key,
+};
+use crate::runtime::{Drain, health::Gate, queue::Trigger};
+
+/// Pauses between attempts of a watch: short, because a kind may appear at any moment (its CRD is installed later).
+#[derive(Debug, Clone)]
+pub struct Retry(Duration);
+
+const FIRST: Duration = Duration::from_millis(200);
+const LAST: Duration = Duration::from_secs(3);
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self(FIRST)
+    }
+}
+
+impl Iterator for Retry {
+    type Item = Duration;
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.0;
+        self.0 = (self.0 * 2).min(LAST);
+        Some(pause)
+    }
+}
+
+impl Backoff for Retry {
+    fn reset(&mut self) {
+        self.0 = FIRST;
+    }
+}
+
+/// What a watch is about.
+pub(super) struct Watch {
+    pub resource: ApiResource,
+    /// `None`: all namespaces, or a cluster-scoped kind.
+    pub namespace: Option<String>,
+    /// Only metadata is asked for.
+    pub metadata_only: bool,
+    /// Opened when the first list is complete.
+    pub gate: Gate,
+}
+
+/// Follows one kind until `drain` starts. Survives everything: what fails is tried again.
+pub(super) async fn follow(engine: std::sync::Arc<Engine>, client: Client, watch: Watch, drain: Drain) {
+    let kind = watch.resource.kind.clone();
+    if watch.metadata_only {
+        let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(client, &watch.resource);
+        let events = watcher(api, watcher::Config::default()).map(|event| event.map(metadata));
+        return take_in(&engine, &kind, &watch, events.backoff(Retry::default()), drain).await;
+    }
+    let api: Api<DynamicObject> = match &watch.namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace, &watch.resource),
+        None => Api::all_with(client, &watch.resource),
+    };
+    let events = watcher(api, watcher::Config::default());
+    take_in(&engine, &kind, &watch, events.backoff(Retry::default()), drain).await;
+}
+
+fn metadata(event: Event<PartialObjectMeta<DynamicObject>>) -> Event<DynamicObject> {
+    match event {
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+        Event::InitApply(object) => Event::InitApply(bare(object)),
+        Event::Apply(object) => Event::Apply(bare(object)),
+        Event::Delete(object) => Event::Delete(bare(object)),
+    }
+}
+
+fn bare(object: PartialObjectMeta<DynamicObject>) -> DynamicObject {
+    DynamicObject { types: object.types, metadata: object.metadata, data: serde_json::Value::Null }
+}
+
+async fn take_in(
+    engine: &Engine,
+    kind: &str,
+    watch: &Watch,
+    events: impl Stream<Item = watcher::Result<Event<DynamicObject>>>,
+    drain: Drain,
+) {
+    pin_mut!(events);
+    let mut intake = Intake { engine, kind, watch, listed: BTreeSet::new(), failing: false };
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = drain.wait() => return,
+            event = events.next() => event,
+        };
+        match event {
+            Some(event) => intake.take(event),
+            None => return,
+        }
+    }
+}
+
+struct Intake<'a> {
+    engine: &'a Engine,
+    kind: &'a str,
+    watch: &'a Watch,
+    /// Keys that the list under way has shown.
+    listed: BTreeSet<Key>,
+    failing: bool,
+}
+
+impl Intake<'_> {
+    fn take(&mut self, event: watcher::Result<Event<DynamicObject>>) {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => return self.failed(&error),
+        };
+        if std::mem::take(&mut self.failing) {
+            info!(kind = self.kind, "watch works again");
+        }
+        match event {
+            Event::Init => self.listed.clear(),
+            Event::InitApply(object) => {
+                self.listed.insert(self.key(&object));
+                self.applied(object, true);
+            }
+            Event::InitDone => self.done(),
+            Event::Apply(object) => self.applied(object, false),
+            Event::Delete(object) => {
+                let key = self.key(&object);
+                self.gone(&key, Some(uid(&object)));
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &watcher::Error) {
+        // One line when it begins; a kind whose CRD is not installed yet would fill the log.
+        if self.failing {
+            debug!(kind = self.kind, %error, "watch fails");
+        } else {
+            warn!(kind = self.kind, %error, "watch fails; trying again until it works");
+        }
+        self.failing = true;
+    }
+
+    fn key(&self, object: &DynamicObject) -> Key {
+        Key::new(self.kind, object.namespace().as_deref().unwrap_or_default(), &object.name_any())
+    }
+
+    fn applied(&self, object: DynamicObject, listed: bool) {
+        let key = self.key(&object);
+        match self.engine.cache.take(&key, object) {
+            Taken::Known => {}
+            Taken::New => self.engine.changed(&key, if listed { Trigger::Initial } else { Trigger::User }),
+            Taken::Replaced(old) => {
+                let new = self.engine.cache.get(&key);
+                let trigger = new.map_or(Trigger::User, |new| difference(&old, &new));
+                self.engine.changed(&key, trigger);
+            }
+        }
+    }
+
+    /// What the list did not show vanished while nobody looked.
+    fn done(&mut self) {
+        let known = self.engine.cache.keys(self.kind, self.watch.namespace.as_deref());
+        for key in known.difference(&self.listed) {
+            self.gone(key, None);
+        }
+        self.listed.clear();
+        self.engine.cache.set_synced(self.kind);
+        self.watch.gate.open();
+        self.engine.listed(self.kind);
+    }
+
+    fn gone(&self, key: &Key, uid: Option<&str>) {
+        if self.engine.cache.remove(key, uid).is_some() {
+            self.engine.changed(key, Trigger::User);
+        }
+    }
+}
+
+/// Why the new version of an object deserves a pass.
+fn difference(old: &DynamicObject, new: &DynamicObject) -> Trigger {
+    let same = uid(old) == uid(new)
+        && generation(old) == generation(new)
+        && old.annotations() == new.annotations()
+        && old.labels() == new.labels()
+        && deleting(old) == deleting(new)
+        && (has_finalizer(new) || !has_finalizer(old));
+    if same { Trigger::Echo } else { Trigger::User }
+}

@@ -1,0 +1,182 @@
+//! All writes to Kubernetes. Each is bounded in time, names the UID that it means, and folds its answer into the cache.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+use super::{cache::Cache, common::uid, key::Key};
+use crate::crd::FINALIZER;
+
+/// How long one call to the API server may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// Field manager of all that we apply.
+pub const MANAGER: &str = "loopback-operator";
+
+/// Why a write did not happen, or may not have.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The object is gone, or is another one under the same name.
+    #[error("the object is gone")]
+    Gone,
+    /// It changed meanwhile: its watch will wake us.
+    #[error("the object changed meanwhile")]
+    Changed,
+    /// Anything else.
+    #[error("Kubernetes: {0}")]
+    Failed(String),
+}
+
+/// The writer of Kubernetes objects.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+    cache: Arc<Cache>,
+    resources: Arc<BTreeMap<String, ApiResource>>,
+}
+
+impl Writer {
+    /// A writer of these kinds.
+    #[must_use]
+    pub fn new(client: Client, cache: Arc<Cache>, resources: impl IntoIterator<Item = ApiResource>) -> Self {
+        let resources = resources.into_iter().map(|resource| (resource.kind.clone(), resource)).collect();
+        Self { client, cache, resources: Arc::new(resources) }
+    }
+
+    /// Adds our finalizer. The answer is the object as it is now.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn add_finalizer(&self, key: &Key, object: &DynamicObject) -> Result<Arc<DynamicObject>, WriteError> {
+        self.patch(key, &finalizer_added(object)).await
+    }
+
+    /// Removes our finalizer; done also when the object is gone.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn remove_finalizer(&self, key: &Key, object: &DynamicObject) -> Result<(), WriteError> {
+        let Some(patch) = finalizer_removed(object) else { return Ok(()) };
+        match self.patch(key, &patch).await {
+            Ok(_) | Err(WriteError::Gone) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sets an annotation of ours.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn annotate(&self, key: &Key, object: &DynamicObject, name: &str, value: &str) -> Result<(), WriteError> {
+        let patch = json!({"metadata": {"uid": uid(object), "annotations": {name: value}}});
+        let api = self.api(key)?;
+        let (parameters, patch) = (PatchParams::default(), Patch::Merge(patch));
+        self.fold(key, bounded(api.patch(&key.name, &parameters, &patch)).await?);
+        Ok(())
+    }
+
+    /// Stores a status, the whole of it.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn status(&self, key: &Key, object: &DynamicObject, status: &Value) -> Result<(), WriteError> {
+        let resource = self.resource(key)?;
+        let body = json!({
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": {"name": object.name_any(), "uid": uid(object)},
+            "status": status,
+        });
+        let api = self.api(key)?;
+        let (parameters, patch) = (PatchParams::apply(MANAGER).force(), Patch::Apply(body));
+        self.fold(key, bounded(api.patch_status(&key.name, &parameters, &patch)).await?);
+        Ok(())
+    }
+
+    async fn patch(&self, key: &Key, patch: &Value) -> Result<Arc<DynamicObject>, WriteError> {
+        let patch: json_patch::Patch =
+            serde_json::from_value(patch.clone()).map_err(|error| WriteError::Failed(error.to_string()))?;
+        let api = self.api(key)?;
+        let parameters = PatchParams::default();
+        let patch = Patch::<Value>::Json(patch);
+        let object = bounded(api.patch(&key.name, &parameters, &patch)).await?;
+        self.fold(key, object.clone());
+        Ok(Arc::new(object))
+    }
+
+    fn fold(&self, key: &Key, object: DynamicObject) {
+        self.cache.take(key, object);
+    }
+
+    fn resource(&self, key: &Key) -> Result<&ApiResource, WriteError> {
+        self.resources.get(&*key.kind).ok_or_else(|| WriteError::Failed(format!("{} is no kind of ours", key.kind)))
+    }
+
+    fn api(&self, key: &Key) -> Result<Api<DynamicObject>, WriteError> {
+        let resource = self.resource(key)?;
+        Ok(match &*key.namespace {
+            "" => Api::all_with(self.client.clone(), resource),
+            namespace => Api::namespaced_with(self.client.clone(), namespace, resource),
+        })
+    }
+}
+
+async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, WriteError> {
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(kube::Error::Api(status))) => Err(match status.code {
+            404 => WriteError::Gone,
+            // 409: another UID, or another writer; 422: a `test` of a JSON patch that does not hold.
+            409 | 422 => WriteError::Changed,
+            _ => WriteError::Failed(status.message.clone()),
+        }),
+        Ok(Err(error)) => Err(WriteError::Failed(error.to_string())),
+        Err(_) => Err(WriteError::Failed(format!("no answer within {} s", CALL_TIMEOUT.as_secs()))),
+    }
+}
+
+/// Tests the UID as well: a namesake that was created meanwhile is not touched.
+fn finalizer_added(object: &DynamicObject) -> Value {
+    let same = json!({"op": "test", "path": "/metadata/uid", "value": uid(object)});
+    match object.finalizers() {
+        [] => json!([same, {"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]}]),
+        some => json!([
+            same,
+            {"op": "test", "path": "/metadata/finalizers", "value": some},
+            {"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER},
+        ]),
+    }
+}
+
+fn finalizer_removed(object: &DynamicObject) -> Option<Value> {
+    let at = object.finalizers().iter().position(|finalizer| finalizer == FINALIZER)?;
+    let path = format!("/metadata/finalizers/{at}");
+    Some(json!([
+        {"op": "test", "path": "/metadata/uid", "value": uid(object)},
+        {"op": "test", "path": path, "value": FINALIZER},
+        {"op": "remove", "path": path},
+    ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(finalizers: &[&str]) -> DynamicObject {
+        let metadata = json!({"name": "a", "uid": "u", "finalizers": finalizers});
+        serde_json::from_value(json!({"apiVersion": "v1", "kind": "K", "metadata": metadata})).unwrap()
+    }
+
+    #[test]
+    fn foreign_finalizers_are_left_alone() {
+        assert_eq!(finalizer_added(&object(&[]))[1]["value"], json!([FINALIZER]));
+        assert_eq!(finalizer_added(&object(&["x"]))[2]["path"], "/metadata/finalizers/-");
+        let patch = finalizer_removed(&object(&["x", FINALIZER])).unwrap();
+        assert_eq!(patch[2]["path"], "/metadata/finalizers/1");
+        assert_eq!(patch[0]["value"], "u");
+        assert_eq!(finalizer_removed(&object(&["x"])), None);
+    }
+}

@@ -1,0 +1,366 @@
+//! A copy of one project's objects, kept by its feed and by the answers to our own writes.
+//!
+//! The mirror decides whether to look, never whether a write is safe. Its entries only move forward by revision.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use crate::protocol::{Cursor, Frame, ObjectId, Owner, RawObject, Revision};
+
+/// How many ids of objects that are gone are remembered, so that a late answer does not bring one back.
+const GRAVES: usize = 16_384;
+
+/// Where an object stands: collection and id.
+pub type Place = (String, ObjectId);
+
+/// An object that changed: who should look at it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Where it is, or was.
+    pub place: Place,
+    /// Owners before and after, without repetition.
+    pub owners: Vec<Owner>,
+}
+
+/// Identity of what is mirrored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The store.
+    pub store: String,
+    /// The backend's run.
+    pub epoch: String,
+    /// The project.
+    pub project_id: String,
+}
+
+/// What the reader of the feed does next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// These changed.
+    Changed(Vec<Notice>),
+    /// The mirror is complete; these vanished while nobody looked.
+    Synced(Vec<Notice>),
+    /// Start over without a cursor.
+    Restart,
+}
+
+/// A copy of one project's objects.
+#[derive(Debug, Default)]
+pub struct Mirror {
+    objects: BTreeMap<Place, Arc<RawObject>>,
+    /// (cluster, uid) to place.
+    owners: BTreeMap<(String, String), Place>,
+    /// Name of the owning resource to places: a resource that was re-created finds what its predecessor left.
+    names: BTreeMap<OwnerName, BTreeSet<Place>>,
+    graves: Graves,
+    source: Option<Source>,
+    cursor: Option<Cursor>,
+    synced: bool,
+    /// While a snapshot is read: what it, or an answer meanwhile, has shown.
+    snapshot: Option<BTreeSet<Place>>,
+}
+
+/// Cluster, kind, namespace and name of an owner, whatever its UID.
+type OwnerName = (String, String, String, String);
+
+fn name_of(owner: &Owner) -> OwnerName {
+    (owner.cluster.clone(), owner.kind.clone(), owner.namespace.clone(), owner.name.clone())
+}
+
+#[derive(Debug, Default)]
+struct Graves {
+    order: VecDeque<ObjectId>,
+    ids: BTreeSet<ObjectId>,
+}
+
+impl Graves {
+    fn dig(&mut self, id: &str) {
+        if self.ids.insert(id.to_owned()) {
+            self.order.push_back(id.to_owned());
+        }
+        while self.order.len() > GRAVES {
+            if let Some(oldest) = self.order.pop_front() {
+                self.ids.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl Mirror {
+    /// Whether it has been complete since the last start from nothing.
+    #[must_use]
+    pub fn synced(&self) -> bool {
+        self.synced
+    }
+
+    /// What is mirrored; `None` before first contact.
+    #[must_use]
+    pub fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
+    }
+
+    /// Where to go on from.
+    #[must_use]
+    pub fn cursor(&self) -> Option<&Cursor> {
+        self.cursor.as_ref()
+    }
+
+    /// An object by its id.
+    #[must_use]
+    pub fn get(&self, collection: &str, id: &str) -> Option<Arc<RawObject>> {
+        self.objects.get(&(collection.to_owned(), id.to_owned())).cloned()
+    }
+
+    /// The object of an owner.
+    #[must_use]
+    pub fn of_owner(&self, collection: &str, cluster: &str, uid: &str) -> Option<Arc<RawObject>> {
+        let place = self.owners.get(&(cluster.to_owned(), uid.to_owned()))?;
+        self.objects.get(place).filter(|_| place.0 == collection).cloned()
+    }
+
+    /// Objects owned under the name of this owner, by it or by a namesake with another UID.
+    pub fn of_name<'a>(&'a self, collection: &'a str, owner: &Owner) -> impl Iterator<Item = &'a Arc<RawObject>> + 'a {
+        let places = self.names.get(&name_of(owner)).into_iter().flatten();
+        places.filter(move |place| place.0 == collection).filter_map(|place| self.objects.get(place))
+    }
+
+    /// All objects of a collection, by id.
+    pub fn all<'a>(&'a self, collection: &'a str) -> impl Iterator<Item = &'a Arc<RawObject>> + 'a {
+        let first = (collection.to_owned(), String::new());
+        self.objects.range(first..).take_while(move |(place, _)| place.0 == collection).map(|(_, object)| object)
+    }
+
+    /// Takes in one line of the feed.
+    pub fn apply(&mut self, frame: Frame) -> Step {
+        match frame {
+            Frame::Hello { store, epoch, project_id } => self.hello(Source { store, epoch, project_id }),
+            Frame::Change { collection, object, cursor } => {
+                self.cursor = cursor.or(self.cursor.take());
+                Step::Changed(self.put((collection, object.id.clone()), Arc::new(*object)).into_iter().collect())
+            }
+            Frame::Gone { collection, id, cursor, .. } => {
+                self.cursor = Some(cursor);
+                Step::Changed(self.bury(&(collection, id)).into_iter().collect())
+            }
+            Frame::Synced { cursor } => {
+                self.cursor = Some(cursor);
+                self.synced = true;
+                Step::Synced(self.sweep())
+            }
+            Frame::Progress { cursor } => {
+                self.cursor = Some(cursor);
+                Step::Changed(vec![])
+            }
+            Frame::Reset { .. } => {
+                self.cursor = None;
+                Step::Restart
+            }
+        }
+    }
+
+    /// Takes in the answer to a call of our own.
+    pub fn fold(&mut self, collection: &str, object: RawObject) -> Option<Notice> {
+        self.put((collection.to_owned(), object.id.clone()), Arc::new(object))
+    }
+
+    /// Takes in that the backend has no such object any more.
+    pub fn fold_gone(&mut self, collection: &str, id: &str) -> Option<Notice> {
+        self.bury(&(collection.to_owned(), id.to_owned()))
+    }
+
+    fn hello(&mut self, source: Source) -> Step {
+        let resumed = self.cursor.is_some() && self.source.as_ref() == Some(&source);
+        if self.cursor.is_some() && !resumed {
+            // The backend took a cursor that was not its own; believe the identities.
+            self.cursor = None;
+            return Step::Restart;
+        }
+        if !resumed {
+            if self.source.as_ref() != Some(&source) {
+                self.forget_revisions();
+            }
+            self.snapshot = Some(BTreeSet::new());
+        }
+        self.source = Some(source);
+        Step::Changed(vec![])
+    }
+
+    /// Another run of the backend may stand on an older copy of its store: what it says now is newer than what we have.
+    fn forget_revisions(&mut self) {
+        self.graves = Graves::default();
+        for object in self.objects.values_mut() {
+            Arc::make_mut(object).revision = 0;
+        }
+    }
+
+    fn put(&mut self, place: Place, object: Arc<RawObject>) -> Option<Notice> {
+        if self.graves.ids.contains(&place.1) {
+            return None;
+        }
+        if let Some(seen) = &mut self.snapshot {
+            seen.insert(place.clone());
+        }
+        let known: Revision = self.objects.get(&place).map_or(0, |known| known.revision);
+        if object.revision <= known {
+            return None;
+        }
+        let owner = object.owner.clone();
+        if let Some(owner) = &owner {
+            self.owners.insert((owner.cluster.clone(), owner.uid.clone()), place.clone());
+        }
+        let before = self.objects.insert(place.clone(), object);
+        let old = before.as_ref().and_then(|before| before.owner.clone());
+        if old != owner {
+            self.disown(&place, old.as_ref());
+            if let Some(owner) = &owner {
+                self.names.entry(name_of(owner)).or_default().insert(place.clone());
+            }
+        }
+        Some(notice(place, old, owner))
+    }
+
+    fn bury(&mut self, place: &Place) -> Option<Notice> {
+        self.graves.dig(&place.1);
+        self.remove(place)
+    }
+
+    fn remove(&mut self, place: &Place) -> Option<Notice> {
+        let gone = self.objects.remove(place)?;
+        self.disown(place, gone.owner.as_ref());
+        Some(notice(place.clone(), gone.owner.clone(), None))
+    }
+
+    fn disown(&mut self, place: &Place, owner: Option<&Owner>) {
+        let Some(owner) = owner else { return };
+        let key = (owner.cluster.clone(), owner.uid.clone());
+        if self.owners.get(&key) == Some(place) {
+            self.owners.remove(&key);
+        }
+        let name = name_of(owner);
+        if let Some(places) = self.names.get_mut(&name) {
+            places.remove(place);
+            if places.is_empty() {
+                self.names.remove(&name);
+            }
+        }
+    }
+
+    /// What the snapshot did not show vanished while nobody looked.
+    fn sweep(&mut self) -> Vec<Notice> {
+        let Some(seen) = self.snapshot.take() else { return vec![] };
+        let lost: Vec<Place> = self.objects.keys().filter(|place| !seen.contains(*place)).cloned().collect();
+        lost.iter().filter_map(|place| self.remove(place)).collect()
+    }
+}
+
+fn notice(place: Place, before: Option<Owner>, after: Option<Owner>) -> Notice {
+    let mut owners: Vec<Owner> = before.into_iter().chain(after).collect();
+    owners.dedup();
+    Notice { place, owners }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::protocol::{Phase, Reality};
+
+    fn object(id: &str, revision: Revision, uid: &str) -> RawObject {
+        let owner =
+            Owner { cluster: "c".into(), kind: "K".into(), namespace: "n".into(), name: "x".into(), uid: uid.into() };
+        RawObject {
+            id: id.into(),
+            owner: Some(owner),
+            etag: "e".into(),
+            revision,
+            intent_revision: revision,
+            phase: Phase::Live,
+            intent: json!({}),
+            reality: Reality { of: 0, state: json!(null), members: BTreeMap::new() },
+        }
+    }
+
+    fn change(id: &str, revision: Revision, uid: &str) -> Frame {
+        Frame::Change { collection: "k".into(), object: Box::new(object(id, revision, uid)), cursor: None }
+    }
+
+    fn hello(epoch: &str) -> Frame {
+        Frame::Hello { store: "s".into(), epoch: epoch.into(), project_id: "p".into() }
+    }
+
+    fn cursor(text: &str) -> Cursor {
+        Cursor(text.into())
+    }
+
+    fn synced() -> Mirror {
+        let mut mirror = Mirror::default();
+        for frame in [hello("1"), change("a", 5, "u1"), change("b", 6, "u2"), Frame::Synced { cursor: cursor("6") }] {
+            mirror.apply(frame);
+        }
+        mirror
+    }
+
+    #[test]
+    fn entries_only_move_forward() {
+        let mut mirror = synced();
+        assert!(mirror.synced());
+        assert!(mirror.fold("k", object("a", 9, "u1")).is_some());
+        assert_eq!(mirror.apply(change("a", 7, "u1")), Step::Changed(vec![]));
+        assert_eq!(mirror.get("k", "a").unwrap().revision, 9);
+    }
+
+    #[test]
+    fn the_dead_stay_dead() {
+        let mut mirror = synced();
+        let gone =
+            Frame::Gone { collection: "k".into(), id: "a".into(), owner: None, revision: 8, cursor: cursor("8") };
+        assert!(matches!(mirror.apply(gone), Step::Changed(notices) if notices.len() == 1));
+        assert!(mirror.fold("k", object("a", 9, "u1")).is_none());
+        assert!(mirror.of_owner("k", "c", "u1").is_none());
+    }
+
+    #[test]
+    fn a_new_snapshot_tells_what_vanished_but_keeps_what_was_folded_meanwhile() {
+        let mut mirror = synced();
+        assert_eq!(mirror.apply(Frame::Reset { reason: String::new() }), Step::Restart);
+        mirror.apply(hello("1"));
+        mirror.apply(change("b", 6, "u2"));
+        mirror.fold("k", object("c", 11, "u3"));
+        let Step::Synced(lost) = mirror.apply(Frame::Synced { cursor: cursor("10") }) else { panic!("not synced") };
+        assert_eq!(lost.iter().map(|n| n.place.1.as_str()).collect::<Vec<_>>(), ["a"]);
+        assert!(mirror.of_owner("k", "c", "u3").is_some());
+    }
+
+    #[test]
+    fn another_run_of_the_backend_is_believed_even_with_older_revisions() {
+        let mut mirror = synced();
+        mirror.apply(Frame::Reset { reason: String::new() });
+        mirror.apply(hello("2"));
+        mirror.apply(change("a", 3, "u1"));
+        mirror.apply(Frame::Synced { cursor: cursor("3") });
+        assert_eq!(mirror.get("k", "a").unwrap().revision, 3);
+        assert!(mirror.get("k", "b").is_none());
+    }
+
+    #[test]
+    fn a_foreign_backend_that_takes_our_cursor_is_not_believed() {
+        let mut mirror = synced();
+        assert_eq!(mirror.apply(hello("2")), Step::Restart);
+    }
+
+    #[test]
+    fn a_change_of_owner_is_told_to_both() {
+        let mut mirror = synced();
+        let notice = mirror.fold("k", object("a", 9, "u9")).unwrap();
+        assert_eq!(notice.owners.iter().map(|o| o.uid.as_str()).collect::<Vec<_>>(), ["u1", "u9"]);
+        assert!(mirror.of_owner("k", "c", "u1").is_none());
+        assert!(mirror.of_owner("k", "c", "u9").is_some());
+        let namesake = object("a", 1, "u7").owner.unwrap();
+        assert_eq!(mirror.of_name("k", &namesake).map(|o| o.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        mirror.fold_gone("k", "b");
+        assert_eq!(mirror.of_name("k", &namesake).count(), 1);
+    }
+}

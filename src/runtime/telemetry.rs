@@ -1,0 +1,92 @@
+//! Logs: structured events on standard error.
+
+use std::io::stderr;
+
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    layer::SubscriberExt,
+    reload,
+    util::{SubscriberInitExt, TryInitError},
+};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line, for log collectors.
+    Json,
+}
+
+/// Why logging could not be set up or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter does not parse.
+    #[error("log filter {filter:?} is not valid, write for instance `info` or `info,loopback_operator=debug`")]
+    Filter {
+        /// As it was given.
+        filter: String,
+        /// Where it is wrong.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// A process sets up logging once.
+    #[error("logging is set up already")]
+    AlreadySet(#[from] TryInitError),
+    /// The subscriber that this handle belongs to is gone.
+    #[error("the log filter cannot be changed any more")]
+    Gone(#[from] reload::Error),
+}
+
+/// Changes what is logged while the process runs.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    filter: reload::Handle<EnvFilter, Registry>,
+}
+
+impl Telemetry {
+    /// Sets up logging for the whole process. `filter` has the syntax of `RUST_LOG`.
+    ///
+    /// # Errors
+    /// A filter that does not parse, or logging that is set up already.
+    pub fn start(format: LogFormat, filter: &str) -> Result<Self, TelemetryError> {
+        let (filter, handle) = reload::Layer::new(parse(filter)?);
+        let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
+        let lines = match format {
+            LogFormat::Human => lines.with_ansi(std::io::IsTerminal::is_terminal(&stderr())).boxed(),
+            LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
+        };
+        tracing_subscriber::registry().with(filter).with(lines).try_init()?;
+        Ok(Self { filter: handle })
+    }
+
+    /// Replaces the filter.
+    ///
+    /// # Errors
+    /// A filter that does not parse; the old one stays.
+    pub fn set_filter(&self, filter: &str) -> Result<(), TelemetryError> {
+        Ok(self.filter.reload(parse(filter)?)?)
+    }
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::builder().parse(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_filter_and_a_second_start_are_errors() {
+        let bad = Telemetry::start(LogFormat::Human, "info,=,");
+        assert!(matches!(bad, Err(TelemetryError::Filter { .. })), "{bad:?}");
+        // Another test may have been first; then ours is the second start already.
+        let first = Telemetry::start(LogFormat::Json, "warn");
+        assert!(matches!(Telemetry::start(LogFormat::Json, "warn"), Err(TelemetryError::AlreadySet(_))));
+        if let Ok(telemetry) = first {
+            assert!(telemetry.set_filter("no=such=filter").is_err());
+            telemetry.set_filter("error").unwrap();
+        }
+    }
+}
