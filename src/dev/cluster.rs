@@ -51,7 +51,7 @@ pub enum ClusterProblem {
         source: io::Error,
     },
     /// The API server refused.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}: {}", said(source))]
     Call {
         /// What we wanted.
         what: String,
@@ -222,6 +222,14 @@ pub(super) async fn within<T>(
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(source)) => Err(ClusterProblem::Call { what: what(), source: Box::new(source) }),
         Err(_) => Err(ClusterProblem::Late { what: what() }),
+    }
+}
+
+/// What the API server said, without the rest of its answer.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        other => other.to_string(),
     }
 }
 

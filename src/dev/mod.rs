@@ -6,5 +6,6 @@ pub mod apply;
 pub mod binaries;
 pub mod cluster;
 pub mod controlplane;
+mod process;
 pub mod progress;
 pub mod tls;

@@ -13,11 +13,14 @@ use std::{
 use sha2::{Digest, Sha256};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
+    process::{ChildStderr, Command},
 };
 
 use super::{KUBERNETES_VERSION, Program, Version, cache::Cache, local, version};
-use crate::dev::progress::{Progress, Task, Unit};
+use crate::dev::{
+    process::Spawner,
+    progress::{Progress, Task, Unit},
+};
 
 /// Everything that is compiled that is not in a module.
 const FILES: [(&str, &str); 4] = [
@@ -141,17 +144,19 @@ fn arguments(output: &Path) -> Vec<String> {
 
 async fn compile(go: &Path, source: &Path, output: &Path, progress: &Progress) -> Result<(), BuildProblem> {
     let run = |error| BuildProblem::Run { path: go.to_owned(), source: error };
-    let mut command = Command::new(go);
-    command.args(arguments(output)).current_dir(source).env("GOWORK", "off").kill_on_drop(true);
+    let mut command = std::process::Command::new(go);
+    command.args(arguments(output)).current_dir(source).env("GOWORK", "off");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     if std::env::var_os("GOTOOLCHAIN").is_none() {
         // Some distributions turn off in their configuration what fetches a newer Go.
         command.env("GOTOOLCHAIN", "auto");
     }
-    let mut child = command.spawn().map_err(run)?;
+    let spawner = Spawner::new().map_err(run)?;
+    let mut process = spawner.start(command).await.map_err(run)?;
     let task = progress.task("building the control plane", Unit::Packages, PACKAGES);
-    let tail = follow(&mut child, &task).await.map_err(run)?;
-    let status = child.wait().await.map_err(run)?;
+    let stderr = process.take_stderr().map(ChildStderr::from_std).transpose().map_err(run)?;
+    let tail = follow(stderr, &task).await.map_err(run)?;
+    let status = process.wait().await.map_err(run)?;
     if status.success() {
         return Ok(());
     }
@@ -159,9 +164,9 @@ async fn compile(go: &Path, source: &Path, output: &Path, progress: &Progress) -
 }
 
 /// Shows each package that is compiled; returns the last lines.
-async fn follow(child: &mut Child, task: &Task) -> io::Result<VecDeque<String>> {
+async fn follow(stderr: Option<ChildStderr>, task: &Task) -> io::Result<VecDeque<String>> {
     let mut tail = VecDeque::new();
-    let Some(stderr) = child.stderr.take() else { return Ok(tail) };
+    let Some(stderr) = stderr else { return Ok(tail) };
     let mut lines = BufReader::new(stderr).lines();
     loop {
         let Ok(line) = tokio::time::timeout(Duration::from_secs(1), lines.next_line()).await else {

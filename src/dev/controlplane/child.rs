@@ -1,85 +1,33 @@
-//! Child processes that end when we end, however we end.
+//! A program of the control plane and the file that it writes to.
 
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{self, Command, ExitStatus, Stdio},
-    sync::mpsc,
-    thread,
+    process::{Command, ExitStatus, Stdio},
     time::Duration,
 };
 
-use nix::{sys::signal::Signal, unistd::Pid};
-use tokio::{sync::oneshot, time::Instant};
+use super::Signal;
+use crate::dev::process::{Process, Spawner};
 
-#[cfg(any(test, not(target_os = "linux")))]
-use super::lifeline::Lifeline;
-
-/// How often a child that should end is looked at.
-const POLL: Duration = Duration::from_millis(20);
 /// How much of the end of a log an error shows: bytes and lines.
 const TAIL: (u64, usize) = (8192, 15);
-
-/// The thread that starts children. On Linux the kernel kills a child when the *thread* that started it ends, so it must
-/// not be a worker thread that may end sooner than the children should: this one ends when the spawner is dropped.
-#[derive(Debug)]
-pub(super) struct Spawner(mpsc::Sender<Order>);
-
-#[derive(Debug)]
-struct Order {
-    command: Command,
-    answer: oneshot::Sender<io::Result<process::Child>>,
-}
-
-impl Spawner {
-    pub(super) fn new() -> io::Result<Self> {
-        let (orders, inbox) = mpsc::channel::<Order>();
-        thread::Builder::new().name("spawner".to_owned()).spawn(move || {
-            for mut order in inbox {
-                // Who asked may have gone away; then its child goes too.
-                if let Err(Ok(mut unwanted)) = order.answer.send(order.command.spawn()) {
-                    drop(unwanted.kill());
-                    drop(unwanted.wait());
-                }
-            }
-        })?;
-        Ok(Self(orders))
-    }
-
-    /// Starts a program. Its output goes to `log`, which begins anew.
-    pub(super) async fn start(&self, program: &Path, arguments: &[String], log: &Path) -> io::Result<Child> {
-        let output = File::create(log)?;
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        // Ctrl-C reaches the whole group of a terminal; the children are to stop one after the other, when we say so.
-        command.process_group(0);
-        end_with_us(&mut command);
-        let (answer, started) = oneshot::channel();
-        let gone = || io::Error::other("the thread that starts programs has ended");
-        self.0.send(Order { command, answer }).map_err(|_| gone())?;
-        Child::new(started.await.map_err(|_| gone())??, log)
-    }
-}
 
 /// A running program; killed when dropped.
 #[derive(Debug)]
 pub(super) struct Child {
-    process: process::Child,
+    process: Process,
     log: PathBuf,
-    #[cfg(not(target_os = "linux"))]
-    _lifeline: Lifeline,
 }
 
 impl Child {
-    fn new(process: process::Child, log: &Path) -> io::Result<Self> {
-        Ok(Self {
-            #[cfg(not(target_os = "linux"))]
-            _lifeline: Lifeline::new(process.id())?,
-            process,
-            log: log.to_owned(),
-        })
+    /// Starts a program. Its output goes to `log`, which begins anew.
+    pub(super) async fn start(spawner: &Spawner, program: &Path, flags: &[String], log: &Path) -> io::Result<Self> {
+        let output = File::create(log)?;
+        let mut command = Command::new(program);
+        command.args(flags).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        Ok(Self { process: spawner.start(command).await?, log: log.to_owned() })
     }
 
     /// The process id.
@@ -89,33 +37,17 @@ impl Child {
 
     /// How it ended, if it has.
     pub(super) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
-        self.process.try_wait()
-    }
-
-    /// Asks it to end and kills it if it has not done so within `bound`.
-    pub(super) async fn stop(&mut self, bound: Duration) {
-        let deadline = Instant::now() + bound;
-        drop(self.signal(Signal::SIGTERM));
-        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {
-            tokio::time::sleep(POLL).await;
-        }
-        self.kill();
+        self.process.ended()
     }
 
     /// Sends a signal, unless it has ended.
     pub(super) fn signal(&mut self, signal: Signal) -> io::Result<()> {
-        if self.process.try_wait()?.is_some() {
-            return Ok(());
-        }
-        let id = i32::try_from(self.process.id()).map_err(io::Error::other)?;
-        Ok(nix::sys::signal::kill(Pid::from_raw(id), signal)?)
+        self.process.signal(signal)
     }
 
-    /// Ends it at once.
-    pub(super) fn kill(&mut self) {
-        // Both fail only for a process that has ended already.
-        drop(self.process.kill());
-        drop(self.process.wait());
+    /// Asks it to end and kills it if it has not done so within `bound`.
+    pub(super) async fn stop(&mut self, bound: Duration) {
+        self.process.stop(bound).await;
     }
 
     /// The file that it writes to.
@@ -126,12 +58,6 @@ impl Child {
     /// The end of what it wrote.
     pub(super) fn tail(&self) -> String {
         tail(&self.log).unwrap_or_else(|error| format!("cannot read {}: {error}", self.log.display()))
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 
@@ -146,23 +72,28 @@ fn tail(path: &Path) -> io::Result<String> {
     Ok(lines[lines.len().saturating_sub(TAIL.1)..].join("\n"))
 }
 
-/// Has the kernel kill the child when the thread that starts it ends, also when that is because we are killed.
-#[cfg(target_os = "linux")]
-#[allow(unsafe_code)]
-fn end_with_us(command: &mut Command) {
-    let us = nix::unistd::getpid();
-    let before_exec = move || {
-        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-        // We may have died before that line.
-        if nix::unistd::getppid() == us { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
-    };
-    // SAFETY: between fork and exec only what is async-signal-safe may run: prctl and getppid are, and nothing allocates.
-    unsafe { command.pre_exec(before_exec) };
-}
-
-/// Elsewhere the child's [`Lifeline`] does it.
-#[cfg(not(target_os = "linux"))]
-fn end_with_us(_: &mut Command) {}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn the_tail_is_the_last_lines() {
+        let root = TempDir::new().unwrap();
+        let path = root.path().join("log");
+        let lines: Vec<_> = (0..10_000).map(|number| number.to_string()).collect();
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        assert_eq!(tail(&path).unwrap(), lines[10_000 - TAIL.1..].join("\n"));
+        std::fs::write(&path, "one\n").unwrap();
+        assert_eq!(tail(&path).unwrap(), "one");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_is_an_error() {
+        let root = TempDir::new().unwrap();
+        let spawner = Spawner::new().unwrap();
+        let started = Child::start(&spawner, Path::new("/nowhere/etcd"), &[], &root.path().join("log")).await;
+        assert_eq!(started.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

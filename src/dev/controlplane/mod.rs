@@ -5,8 +5,6 @@ mod certificates;
 mod child;
 mod flags;
 mod kubeconfig;
-#[cfg(any(test, not(target_os = "linux")))]
-mod lifeline;
 mod ports;
 mod problem;
 mod ready;
@@ -26,12 +24,13 @@ pub use problem::StartProblem;
 use super::{
     binaries::{self, Binaries, Program, Sources},
     cluster::Cluster,
+    process::Spawner,
     progress::Progress,
     tls,
 };
 use crate::runtime::World;
 use certificates::Certificates;
-use child::{Child, Spawner};
+use child::Child;
 use flags::Settings;
 use state::State;
 
@@ -179,10 +178,10 @@ impl ControlPlane {
         self.children.iter_mut().find_map(|(program, child)| ready::check(*program, child).err())
     }
 
-    /// Ends the programs: first the API server, so that nothing is written to a store that goes away, then its
-    /// controllers, then etcd, which flushes its data. Takes at most three times 3 seconds.
+    /// Ends the programs: first the controllers, because the API server waits for its watchers (then it needs a second,
+    /// else until it is killed), and last etcd, which flushes its data. Takes at most three times 3 seconds.
     pub async fn stop(mut self) {
-        for program in [Program::ApiServer, Program::ControllerManager, Program::Etcd] {
+        for program in [Program::ControllerManager, Program::ApiServer, Program::Etcd] {
             if let Some(mut child) = self.children.remove(&program) {
                 child.stop(STOP_LIMIT).await;
             }
@@ -208,7 +207,7 @@ impl ControlPlane {
             }
         };
         let log = self.state.log(&program.to_string());
-        let started = self.spawner.start(&found.path, &flags, &log).await;
+        let started = Child::start(&self.spawner, &found.path, &flags, &log).await;
         self.children.insert(program, started.map_err(|source| StartProblem::Spawn { program, source })?);
         Ok(())
     }

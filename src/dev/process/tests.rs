@@ -1,9 +1,8 @@
 use std::{
     io::{BufRead, BufReader},
-    process::Command,
+    path::Path,
+    process::Stdio,
 };
-
-use tempfile::TempDir;
 
 use super::*;
 
@@ -30,8 +29,10 @@ fn wait_until_gone(id: &str) {
     panic!("process {id} still runs");
 }
 
-fn sleep(seconds: &str) -> (&'static Path, Vec<String>) {
-    (Path::new("sleep"), vec![seconds.to_owned()])
+fn sleep() -> Command {
+    let mut command = Command::new("sleep");
+    command.arg("600");
+    command
 }
 
 /// Not a test: what the test below runs in another process, by the name of this function.
@@ -40,20 +41,18 @@ async fn helper() {
     if std::env::var_os(HELPER).is_none() {
         return;
     }
-    let root = TempDir::new().unwrap();
-    let (program, arguments) = sleep("600");
-    let by_kernel = Spawner::new().unwrap();
-    let first = by_kernel.start(program, &arguments, &root.path().join("log")).await.unwrap();
-    let second = tokio::process::Command::new(program).args(&arguments).spawn().unwrap().id().unwrap();
-    let _lifeline = Lifeline::new(second).unwrap();
-    println!("\nchildren {} {}", first.id(), second);
+    let spawner = Spawner::new().unwrap();
+    let by_kernel = spawner.start(sleep()).await.unwrap();
+    let by_lifeline = tokio::process::Command::new("sleep").arg("600").spawn().unwrap().id().unwrap();
+    let _lifeline = Lifeline::new(by_lifeline).unwrap();
+    println!("\nchildren {} {by_lifeline}", by_kernel.id());
     std::future::pending::<()>().await;
 }
 
 #[test]
 fn children_end_when_we_are_killed() {
     let mut us = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "dev::controlplane::child::tests::helper", "--nocapture"])
+        .args(["--exact", "dev::process::tests::helper", "--nocapture"])
         .env(HELPER, "1")
         .stdout(Stdio::piped())
         .spawn()
@@ -68,32 +67,36 @@ fn children_end_when_we_are_killed() {
 }
 
 #[tokio::test]
-async fn stop_is_bounded_and_drop_kills() {
-    let root = TempDir::new().unwrap();
-    let log = root.path().join("log");
+async fn stop_is_bounded() {
     let spawner = Spawner::new().unwrap();
-    let script = "trap '' TERM; echo stubborn; while true; do sleep 0.05; done";
-    let mut stubborn = spawner.start(Path::new("sh"), &["-c".to_owned(), script.to_owned()], &log).await.unwrap();
-    while stubborn.tail() != "stubborn" {
-        tokio::time::sleep(POLL).await;
-    }
+    let mut stubborn = Command::new("sh");
+    stubborn.args(["-c", "trap '' TERM; echo ready >&2; while true; do sleep 0.05; done"]).stderr(Stdio::piped());
+    let mut stubborn = spawner.start(stubborn).await.unwrap();
+    let mut ready = String::new();
+    BufReader::new(stubborn.take_stderr().unwrap()).read_line(&mut ready).unwrap();
     let start = Instant::now();
     stubborn.stop(Duration::from_millis(200)).await;
     assert!(start.elapsed() >= Duration::from_millis(200));
     assert!(stubborn.ended().unwrap().is_some());
-
-    let (program, arguments) = sleep("600");
-    let child = spawner.start(program, &arguments, &log).await.unwrap();
-    let id = child.id().to_string();
-    assert!(is_running(&id));
-    drop(child);
-    assert!(!is_running(&id));
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_there_is_an_error() {
-    let root = TempDir::new().unwrap();
+async fn drop_kills_the_whole_group() {
     let spawner = Spawner::new().unwrap();
-    let started = spawner.start(Path::new("/nowhere/etcd"), &[], &root.path().join("log")).await;
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "sleep 600 & echo $! >&2; wait"]).stderr(Stdio::piped());
+    let mut shell = spawner.start(shell).await.unwrap();
+    let mut grandchild = String::new();
+    BufReader::new(shell.take_stderr().unwrap()).read_line(&mut grandchild).unwrap();
+    let (child, grandchild) = (shell.id().to_string(), grandchild.trim());
+    assert!(is_running(&child) && is_running(grandchild));
+    drop(shell);
+    assert!(!is_running(&child));
+    wait_until_gone(grandchild);
+}
+
+#[tokio::test]
+async fn what_cannot_be_executed_is_an_error() {
+    let started = Spawner::new().unwrap().start(Command::new("/nowhere/etcd")).await;
     assert_eq!(started.unwrap_err().kind(), io::ErrorKind::NotFound);
 }
