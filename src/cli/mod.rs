@@ -4,6 +4,8 @@
 mod backend;
 #[cfg(feature = "operator")]
 mod crds;
+#[cfg(all(feature = "operator", feature = "backend"))]
+mod dev;
 #[cfg(feature = "operator")]
 mod operator;
 mod token;
@@ -28,6 +30,8 @@ enum Command {
     Backend(backend::Args),
     #[cfg(feature = "operator")]
     Crds(crds::Args),
+    #[cfg(all(feature = "operator", feature = "backend"))]
+    Dev(Box<dev::Args>),
     #[cfg(feature = "operator")]
     Operator(Box<operator::Args>),
     Token(token::Args),
@@ -106,6 +110,8 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Backend(args) => backend::run(args).await,
         #[cfg(feature = "operator")]
         Command::Crds(args) => crds::run(args).await,
+        #[cfg(all(feature = "operator", feature = "backend"))]
+        Command::Dev(args) => dev::run(*args).await,
         #[cfg(feature = "operator")]
         Command::Operator(args) => operator::run(*args).await,
         Command::Token(args) => token::run(args).await,

@@ -65,48 +65,79 @@ impl Applied {
     }
 }
 
-/// Applies every document of `manifest` as `manager`, taking over fields that others manage. Definitions are waited for
-/// until the API server serves them. Objects without a namespace go to the client's default one.
+/// What happens to an object that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It becomes as the manifest says, also where others manage its fields.
+    Update,
+    /// It stays as it is.
+    Keep,
+}
+
+/// Applies every object as `manager`: namespaces first, then definitions, which are waited for until the API server serves
+/// them, then the rest as given. Objects without a namespace go to the client's default one.
 ///
 /// # Errors
 /// At the first object that is refused; those before it stay.
-pub async fn apply(client: &Client, manager: &str, manifest: &str) -> Result<Vec<Applied>, ApplyProblem> {
-    let objects = in_order(parse(manifest)?);
+pub async fn apply(
+    client: &Client,
+    manager: &str,
+    objects: Vec<DynamicObject>,
+    existing: Existing,
+) -> Result<Vec<Applied>, ApplyProblem> {
     let mut kinds = BTreeMap::new();
     let mut applied = Vec::with_capacity(objects.len());
     let parameters = PatchParams::apply(manager).force();
-    for object in objects {
+    for object in in_order(objects) {
         let gvk = kind_of(&object)?;
         let key = (gvk.api_version(), gvk.kind.clone());
         if !kinds.contains_key(&key) {
             kinds.insert(key.clone(), resolve(client, &gvk).await?);
         }
         let Some((resource, scope)) = kinds.get(&key) else { continue };
-        applied.push(apply_one(client, &parameters, object, resource, scope).await?);
+        let api = api_for(client, resource, scope, object.metadata.namespace.as_deref());
+        let kept = if existing == Existing::Keep { find(&api, &object, resource).await? } else { None };
+        let object = match kept {
+            Some(kept) => kept,
+            None => apply_one(client, &api, &parameters, &object, resource).await?,
+        };
+        applied.push(Applied { object, resource: resource.clone() });
     }
     Ok(applied)
 }
 
-async fn apply_one(
-    client: &Client,
-    parameters: &PatchParams,
-    object: DynamicObject,
-    resource: &ApiResource,
-    scope: &Scope,
-) -> Result<Applied, ApplyProblem> {
-    let name = object.metadata.name.clone().unwrap_or_default();
-    let api: Api<DynamicObject> = match (scope, &object.metadata.namespace) {
+fn api_for(client: &Client, resource: &ApiResource, scope: &Scope, namespace: Option<&str>) -> Api<DynamicObject> {
+    match (scope, namespace) {
         (Scope::Cluster, _) => Api::all_with(client.clone(), resource),
         (Scope::Namespaced, None) => Api::default_namespaced_with(client.clone(), resource),
         (Scope::Namespaced, Some(namespace)) => Api::namespaced_with(client.clone(), namespace, resource),
-    };
-    let patch = Patch::Apply(&object);
+    }
+}
+
+async fn find(
+    api: &Api<DynamicObject>,
+    object: &DynamicObject,
+    resource: &ApiResource,
+) -> Result<Option<DynamicObject>, ApplyProblem> {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    Ok(within(api.get_opt(name), || format!("look for {} {name}", resource.kind)).await?)
+}
+
+async fn apply_one(
+    client: &Client,
+    api: &Api<DynamicObject>,
+    parameters: &PatchParams,
+    object: &DynamicObject,
+    resource: &ApiResource,
+) -> Result<DynamicObject, ApplyProblem> {
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let patch = Patch::Apply(object);
     let call = api.patch(&name, parameters, &patch);
     let object = within(call, || format!("apply {} {name}", resource.kind)).await?;
     if resource.kind == "CustomResourceDefinition" {
         established(client, &name).await?;
     }
-    Ok(Applied { object, resource: resource.clone() })
+    Ok(object)
 }
 
 async fn established(client: &Client, name: &str) -> Result<(), ApplyProblem> {
@@ -151,7 +182,10 @@ fn kind_of(object: &DynamicObject) -> Result<GroupVersionKind, ApplyProblem> {
 }
 
 /// The objects of a manifest of many documents; lists are opened, empty documents left out.
-fn parse(manifest: &str) -> Result<Vec<DynamicObject>, ApplyProblem> {
+///
+/// # Errors
+/// When it is no YAML, or not of Kubernetes objects with names.
+pub fn parse(manifest: &str) -> Result<Vec<DynamicObject>, ApplyProblem> {
     let problem = |error: &dyn std::error::Error| ApplyProblem::Manifest(error.to_string());
     let documents: Vec<Value> = serde_saphyr::from_multiple(manifest).map_err(|error| problem(&error))?;
     let mut objects = Vec::new();

@@ -78,6 +78,22 @@ impl Options {
     }
 }
 
+/// Keeps a state directory for this process, for as long as it lives.
+#[derive(Debug)]
+pub struct Claim {
+    _state: State,
+}
+
+impl Claim {
+    /// Takes a state directory without starting a control plane on it.
+    ///
+    /// # Errors
+    /// When another process has it, or it cannot be written.
+    pub fn take(directory: &Path) -> Result<Self, StartProblem> {
+        Ok(Self { _state: State::take(directory)? })
+    }
+}
+
 /// A running control plane. Dropping it kills its programs; [`ControlPlane::stop`] ends them in order.
 #[derive(Debug)]
 pub struct ControlPlane {

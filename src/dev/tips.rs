@@ -1,0 +1,116 @@
+//! What to try, as lines that work as they are printed.
+
+use std::{net::SocketAddr, path::Path};
+
+use kube::{Resource, api::DynamicObject};
+
+use crate::crd::ProjectLoadBalancer;
+
+/// What the lines are made of.
+#[derive(Clone, Debug)]
+pub struct Place<'a> {
+    /// The admin's kubeconfig.
+    pub kubeconfig: &'a Path,
+    /// The file with the backend's token.
+    pub token: &'a Path,
+    /// The Loopback API.
+    pub api: SocketAddr,
+    /// The operator's metrics.
+    pub metrics: SocketAddr,
+    /// Name of the project.
+    pub project: &'a str,
+}
+
+/// Command lines, each with what it shows, one block of text.
+#[must_use]
+pub fn text(place: &Place<'_>, objects: &[DynamicObject]) -> String {
+    let mut lines = vec![
+        ("all resources of Loopback".to_owned(), kubectl(place, "get loopback -A")),
+        ("what a field means".to_owned(), kubectl(place, "explain projectloadbalancer.spec.services")),
+    ];
+    lines.extend(objects.iter().flat_map(|object| of_load_balancer(place, object)));
+    let token = quoted(place.token);
+    let url = format!("http://{}/v3/projects/{}/load-balancers", place.api, place.project);
+    lines.push(("the backend's view".to_owned(), format!(r#"curl -H "Authorization: Bearer $(cat {token})" {url}"#)));
+    lines.push(("the operator's metrics".to_owned(), format!("curl http://{}/metrics", place.metrics)));
+    lines.iter().map(|(what, line)| format!("  # {what}\n  {line}\n")).collect()
+}
+
+/// One line an address and service; a balancer that has no address yet has none.
+fn of_load_balancer(place: &Place<'_>, object: &DynamicObject) -> Vec<(String, String)> {
+    let is_balancer = object.types.as_ref().is_some_and(|types| types.kind == ProjectLoadBalancer::kind(&()));
+    let Some(balancer) = is_balancer.then(|| object.clone().try_parse::<ProjectLoadBalancer>().ok()).flatten() else {
+        return Vec::new();
+    };
+    let addresses = balancer.status.map(|status| status.addresses).unwrap_or_default();
+    let (name, namespace) =
+        (object.metadata.name.as_deref().unwrap_or_default(), object.metadata.namespace.as_deref().unwrap_or_default());
+    let mut lines: Vec<_> = addresses
+        .iter()
+        .filter_map(|address| address.address.parse().ok())
+        .flat_map(|address| {
+            balancer.spec.services.iter().map(move |service| (service, SocketAddr::new(address, service.port)))
+        })
+        .map(|(service, socket)| {
+            (format!("service {} of {namespace}/{name}", service.name), format!("curl http://{socket}/"))
+        })
+        .collect();
+    if !lines.is_empty() {
+        let describe = format!("describe projectloadbalancer {name} -n {namespace}");
+        lines.push((format!("state of {namespace}/{name}"), kubectl(place, &describe)));
+    }
+    lines
+}
+
+fn kubectl(place: &Place<'_>, arguments: &str) -> String {
+    format!("kubectl --kubeconfig {} {arguments}", quoted(place.kubeconfig))
+}
+
+/// As a shell takes it for one word.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn lines_come_from_the_status() {
+        let place = Place {
+            kubeconfig: Path::new("my state/kubeconfig"),
+            token: Path::new(".loopback/backend/admin-token"),
+            api: "127.0.0.1:8480".parse().unwrap(),
+            metrics: "127.0.0.1:8080".parse().unwrap(),
+            project: "shop",
+        };
+        let balancer: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "loopback.cloud/v1alpha1", "kind": "ProjectLoadBalancer",
+            "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"services": [{"name": "web", "port": 8080}]},
+            "status": {"addresses": [{"family": "IPv4", "address": "127.10.0.1"}, {"family": "IPv6", "address": "::1"}]},
+        }))
+        .unwrap();
+        let namespace: DynamicObject =
+            serde_json::from_value(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}))
+                .unwrap();
+        let text = text(&place, &[namespace, balancer]);
+        for line in [
+            "  kubectl --kubeconfig 'my state/kubeconfig' get loopback -A\n",
+            "  curl http://127.10.0.1:8080/\n",
+            "  curl http://[::1]:8080/\n",
+            "describe projectloadbalancer web -n shop\n",
+            "curl -H \"Authorization: Bearer $(cat .loopback/backend/admin-token)\" http://127.0.0.1:8480/v3/projects/shop/",
+        ] {
+            assert!(text.contains(line), "{line} not in\n{text}");
+        }
+    }
+}
