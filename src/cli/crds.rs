@@ -1,6 +1,10 @@
 //! `crds`: prints the definitions of the custom resources.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::PathBuf,
+};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
@@ -20,7 +24,10 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     for definition in crd::all() {
         let text = yaml(&definition)?;
         match &args.output {
-            None => print!("---\n{text}"),
+            // Not `print!`, which panics when whoever reads has read enough.
+            None => io::stdout()
+                .write_all(format!("---\n{text}").as_bytes())
+                .map_err(|error| Failure::new(format!("cannot print the definitions: {error}")))?,
             Some(folder) => {
                 let path = folder.join(file_name(&definition));
                 fs::write(&path, text)

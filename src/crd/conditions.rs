@@ -4,6 +4,11 @@ use strum::{AsRefStr, Display, EnumIter, EnumString, IntoStaticStr};
 
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+/// Characters that the message of a condition, service or member may have; the API server refuses a status with more.
+pub const MESSAGE_LIMIT: usize = 32_768;
+/// Characters that every other text of a status may have, the echo of `loopback.cloud/reconcile-requested-at` included.
+pub const TEXT_LIMIT: usize = 1_024;
+
 /// Types of the conditions that the operator writes.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Display, AsRefStr, IntoStaticStr, EnumIter, EnumString,

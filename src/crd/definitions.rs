@@ -13,11 +13,7 @@ use super::{LoopbackBackend, ProjectBinding, ProjectLoadBalancer};
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
     vec![
-        finished(
-            LoopbackBackend::crd(),
-            &[("URL", "string", ".spec.url"), ("Bindings", "integer", ".status.bindings")],
-            None,
-        ),
+        finished(LoopbackBackend::crd(), &[("URL", "string", ".spec.url")], None),
         finished(
             ProjectBinding::crd(),
             &[("Organization", "string", ".spec.organization"), ("Project", "string", ".spec.project")],
@@ -80,7 +76,11 @@ fn tidy(schema: &mut JSONSchemaProps) {
     }
     schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(tidy);
     match &mut schema.items {
-        Some(JSONSchemaPropsOrArray::Schema(items)) => tidy(items),
+        Some(JSONSchemaPropsOrArray::Schema(items)) => {
+            // `kubectl explain` prints it after the list's own.
+            items.description = None;
+            tidy(items);
+        }
         Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(tidy),
         None => {}
     }

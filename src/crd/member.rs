@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schema;
 
-/// At most so many members that are not well stand in one status; the counts beside the list cover all.
+/// At most so many members that are not well stand in one status (the schema refuses more); the counts beside the list cover all.
 pub const LISTED: usize = 50;
 
 /// A part of an object - a target, a record, a key - that the status speaks about.

@@ -61,7 +61,7 @@ pub struct ProjectLoadBalancerSpec {
     /// What it listens on, 1 to 64 services, each with its own port.
     #[schemars(schema_with = "schema::services")]
     pub services: Vec<Service>,
-    /// Where connections go, up to 1000 targets. Absent or empty: nowhere; the services listen and close each connection.
+    /// Where connections go, up to 1000 targets. Absent or empty: nowhere; the services listen and reset each connection.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::named_list::<Target, 1000>")]
     pub targets: Vec<Target>,

@@ -1,12 +1,8 @@
-//! Suite against a real control plane.
+//! Suite against a real control plane, with the real binary as operator and as backend.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_inputs;
-
-/// Against the control plane of `KUBECONFIG`, with the definitions applied.
-#[tokio::test]
-#[ignore = "needs KUBECONFIG"]
-async fn bad_inputs_are_refused() {
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let client = kube::Client::try_default().await.expect("a control plane");
-    bad_inputs::run(client, "default").await;
-}
+mod house;
+mod laws;
+mod rig;

@@ -7,6 +7,8 @@ mod codec;
 #[cfg(test)]
 mod conformance;
 mod log;
+#[cfg(test)]
+pub(crate) mod memory;
 mod overlay;
 mod redb;
 mod table;

@@ -3,6 +3,8 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
+use crate::crd::conditions::{MESSAGE_LIMIT, TEXT_LIMIT};
+
 /// How many there are.
 pub(in crate::crd) fn count(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "integer", "format": "int32", "minimum": 0})
@@ -10,12 +12,12 @@ pub(in crate::crd) fn count(_: &mut SchemaGenerator) -> Schema {
 
 /// A short text that the operator writes.
 pub(in crate::crd) fn text(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "maxLength": 1024})
+    json_schema!({"type": "string", "maxLength": TEXT_LIMIT})
 }
 
 /// A long text that the operator writes.
 pub(in crate::crd) fn message(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "maxLength": 32768})
+    json_schema!({"type": "string", "maxLength": MESSAGE_LIMIT})
 }
 
 /// Short texts that the operator writes.
@@ -43,9 +45,9 @@ pub(in crate::crd) fn conditions(_: &mut SchemaGenerator) -> Schema {
                 described("status", "`True`, `False` or `Unknown`.",
                     json!({"type": "string", "enum": ["True", "False", "Unknown"]})),
                 described("reason", "Why, one stable word.",
-                    json!({"type": "string", "minLength": 1, "maxLength": 1024})),
+                    json!({"type": "string", "minLength": 1, "maxLength": TEXT_LIMIT})),
                 described("message", "Why, where, and what to do, for people.",
-                    json!({"type": "string", "maxLength": 32768})),
+                    json!({"type": "string", "maxLength": MESSAGE_LIMIT})),
                 described("lastTransitionTime", "When the status changed last.",
                     json!({"type": "string", "format": "date-time"})),
                 described("observedGeneration", "The generation of the spec that the condition speaks about.",

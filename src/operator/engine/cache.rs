@@ -252,7 +252,7 @@ mod tests {
         let (reader, other) = (Key::new("K", "n", "r"), Subject::Object(key()));
         cache.note(&reader, other.clone());
         cache.note(&reader, Subject::Remote("lb-1".into()));
-        assert_eq!(cache.readers(&other), [reader.clone()]);
+        assert_eq!(cache.readers(&other), std::slice::from_ref(&reader));
         cache.begin(&reader);
         assert!(cache.readers(&other).is_empty());
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, Table, create, remove, set};
+use super::{Allowed, Case, Table, allow, create, remove, set};
 
 const PAIR: &str = "selector goes with from: Selector, and only with it";
 const LABEL_KEY: &str = "label key such as team or example.com/team";
@@ -44,7 +44,7 @@ pub(super) fn table() -> Table {
         ),
     ];
     cases.extend(selectors());
-    Table { plural: "loopbackbackends", namespaced: false, good: good(), cases }
+    Table { plural: "loopbackbackends", namespaced: false, good: good(), cases, allowed: allowed() }
 }
 
 fn good() -> Value {
@@ -123,5 +123,15 @@ fn selectors() -> Vec<Case> {
             [set("/spec/grants/0/namespaces/selector/matchExpressions/0/operator", json!("Exists"))],
             &["matchExpressions[0]", "values go with the operators In and NotIn"],
         ),
+    ]
+}
+
+fn allowed() -> Vec<Allowed> {
+    vec![
+        allow("another address and token", [], [remove("/spec/url"), set("/spec/tokenSecretRef/name", json!("b"))]),
+        allow("no grants", [remove("/spec/grants")], [set("/spec/grants", json!([]))]),
+        allow("all projects", [], [remove("/spec/grants/0/projects")]),
+        allow("only expressions", [], [remove("/spec/grants/0/namespaces/selector/matchLabels")]),
+        allow("an empty label value", [], [set("/spec/grants/0/namespaces/selector/matchLabels/team", json!(""))]),
     ]
 }

@@ -2,18 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, Table, change, create, remove, set, values};
+use super::{Allowed, Case, Table, allow, change, create, remove, set, values};
 
 pub(super) fn table() -> Table {
     let mut cases = types();
     cases.extend(words());
     cases.extend(ranges());
-    cases.extend(names());
 
     cases.extend(values::cases());
     cases.extend(combinations());
     cases.extend(identity());
-    Table { plural: "projectloadbalancers", namespaced: true, good: good(), cases }
+    Table { plural: "projectloadbalancers", namespaced: true, good: good(), cases, allowed: allowed() }
 }
 
 fn good() -> Value {
@@ -214,74 +213,6 @@ fn ranges() -> Vec<Case> {
     ]
 }
 
-/// Names that are no names, and names twice.
-fn names() -> Vec<Case> {
-    const RIGHT: &str = "must be 1 to 63 lower-case letters, digits and '-'";
-    let name =
-        |title, value: Value| create(title, [set("/spec/services/0/name", value)], &["spec.services[0].name", RIGHT]);
-    vec![
-        name("empty name", json!("")),
-        name("name in capitals", json!("Web")),
-        name("name with a space", json!("my web")),
-        name("name with a slash", json!("web/1")),
-        name("name that begins with a dash", json!("-web")),
-        name("name that ends with a dash", json!("web-")),
-        name("name with an umlaut", json!("größe")),
-        name("name with a look-alike letter", json!("w\u{435}b")),
-        name("name with a zero-width space", json!("we\u{200b}b")),
-        name("name with a line break", json!("web\n")),
-        name("name with a null character", json!("web\u{0}")),
-        name("name with an escape sequence", json!("\u{1b}[31mweb")),
-        create(
-            "name of 64 characters",
-            [set("/spec/services/0/name", json!("w".repeat(64)))],
-            &["spec.services[0].name", "may not be more than 63"],
-        ),
-        create(
-            "name of 100000 characters",
-            [set("/spec/targets/1/name", json!("w".repeat(100_000)))],
-            &["spec.targets[1].name", "may not be more than 63"],
-        ),
-        create(
-            "target's name with a dot",
-            [set("/spec/targets/1/name", json!("b.example"))],
-            &["spec.targets[1].name", RIGHT],
-        ),
-        create("service twice", [set("/spec/services/1/name", json!("web"))], &["spec.services[1]", "Duplicate value"]),
-        create("target twice", [set("/spec/targets/1/name", json!("a"))], &["spec.targets[1]", "Duplicate value"]),
-        create(
-            "family twice",
-            [set("/spec/addressFamilies", json!(["IPv4", "IPv4"]))],
-            &["spec.addressFamilies[1]", "Duplicate value"],
-        ),
-        create(
-            "origin twice",
-            [set("/spec/services/1/allowedOrigins", json!(["10.0.0.0/8", "10.0.0.0/8"]))],
-            &["spec.services[1].allowedOrigins[1]", "Duplicate value"],
-        ),
-        create(
-            "service's target twice",
-            [set("/spec/services/1/targets", json!([{"name": "a"}, {"name": "a"}]))],
-            &["spec.services[1].targets[1]", "Duplicate value"],
-        ),
-        create(
-            "empty project reference",
-            [set("/spec/projectRef", json!({}))],
-            &["spec.projectRef.name", "Required value"],
-        ),
-        create(
-            "project reference in capitals",
-            [set("/spec/projectRef", json!({"name": "Default"}))],
-            &["spec.projectRef.name", "must be the name of an object"],
-        ),
-        create(
-            "project reference to elsewhere",
-            [set("/spec/projectRef", json!({"name": "p", "namespace": "other"}))],
-            &["spec.projectRef.namespace", "unknown field"],
-        ),
-    ]
-}
-
 /// Fields that contradict each other.
 fn combinations() -> Vec<Case> {
     vec![
@@ -356,6 +287,66 @@ fn identity() -> Vec<Case> {
             [import(json!({"id": "lb-1"}))],
             [remove("/spec/import")],
             &["spec.import", "import can be set once"],
+        ),
+    ]
+}
+
+fn allowed() -> Vec<Allowed> {
+    let import = || set("/spec/import", json!({"id": "lb-1", "fromCluster": "2f5c1a"}));
+    let reference = || set("/spec/projectRef", json!({"name": "a.b"}));
+    vec![
+        allow("import set later", [], [import()]),
+        allow(
+            "another field beside import and project",
+            [import(), reference()],
+            [set("/spec/algorithm", json!("LeastConnections"))],
+        ),
+        allow(
+            "policies",
+            [set("/spec/managementPolicy", json!("Observe"))],
+            [set("/spec/managementPolicy", json!("Manage")), set("/spec/deletionPolicy", json!("Retain"))],
+        ),
+        allow(
+            "families",
+            [set("/spec/addressFamilies", json!(["IPv6"]))],
+            [set("/spec/addressFamilies", json!(["IPv6", "IPv4"]))],
+        ),
+        allow(
+            "no targets at all",
+            [remove("/spec/services/1"), set("/spec/targets", json!([]))],
+            [remove("/spec/targets")],
+        ),
+        allow(
+            "services change their order and ports",
+            [],
+            [set("/spec/services/0/port", json!(8443)), set("/spec/services/1/port", json!(8080))],
+        ),
+        allow(
+            "origins of both families, one host",
+            [],
+            [set("/spec/services/0/allowedOrigins", json!(["::/0", "0.0.0.0/0", "192.0.2.7/32", "2001:DB8::/32"]))],
+        ),
+        allow("longest name", [], [set("/spec/targets/1/name", json!("b".repeat(63)))]),
+        allow("name is a number", [], [set("/spec/targets/1/name", json!("1"))]),
+        allow("timeout is the interval", [], [set("/spec/services/0/healthCheck/timeout", json!("5000ms"))]),
+        allow(
+            "shortest check",
+            [],
+            [set("/spec/services/0/healthCheck", json!({"interval": "100ms", "timeout": "10ms"}))],
+        ),
+        allow(
+            "longest check",
+            [],
+            [set("/spec/services/0/healthCheck", json!({"interval": "59m59s1000ms", "timeout": "1h"}))],
+        ),
+        allow("path with a query", [], [set("/spec/services/0/healthCheck/path", json!("/healthz?full=1&x=%20"))]),
+        allow(
+            "bounds of weights and thresholds",
+            [set("/spec/targets/0/weight", json!(0))],
+            [
+                set("/spec/targets/0/weight", json!(1000)),
+                set("/spec/services/0/healthCheck/healthyThreshold", json!(100)),
+            ],
         ),
     ]
 }

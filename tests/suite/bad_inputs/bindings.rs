@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Case, Table, change, create, remove, set};
+use super::{Allowed, Case, Table, allow, change, create, remove, set};
 
 const URL: &str = "must be an absolute URL such as https://api.example.com";
 const BARE: &str = "must have no user name, query or fragment";
@@ -17,7 +17,7 @@ pub(super) fn table() -> Table {
     let mut cases = fields();
     cases.extend(urls());
     cases.extend(identity());
-    Table { plural: "projectbindings", namespaced: true, good, cases }
+    Table { plural: "projectbindings", namespaced: true, good, cases, allowed: allowed() }
 }
 
 fn fields() -> Vec<Case> {
@@ -132,5 +132,22 @@ fn identity() -> Vec<Case> {
             [remove("/spec/tokenSecretRef")],
             &["spec.tokenSecretRef", "it decides which backend is used"],
         ),
+    ]
+}
+
+fn allowed() -> Vec<Allowed> {
+    let url = || set("/spec/url", json!("http://127.0.0.1:8480/loopback/"));
+    let token = |name: &str| set("/spec/tokenSecretRef", json!({"name": name, "key": "token.txt"}));
+    vec![
+        allow("another token", [token("a")], [token("b")]),
+        allow("another token beside an address", [url(), token("a")], [token("b")]),
+        allow("address without a token, which the operator reports", [url()], [token("a")]),
+        allow("token taken away beside an address", [url(), token("a")], [remove("/spec/tokenSecretRef")]),
+        allow(
+            "a label beside a backend",
+            [set("/spec/backendRef", json!({"name": "eu.west"}))],
+            [set("/metadata/labels", json!({"a": "b"}))],
+        ),
+        allow("address by IPv6", [set("/spec/url", json!("https://[2001:db8::1]:8480")), token("a")], [token("b")]),
     ]
 }

@@ -1,14 +1,83 @@
-//! Networks, durations, paths and addresses of load balancers that are none.
+//! Names, networks, durations, paths and addresses in load balancers that are none.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Case, create, remove, set};
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut cases = origins();
+    let mut cases = names();
+    cases.extend(origins());
     cases.extend(health_checks());
     cases.extend(addresses());
     cases
+}
+
+/// Names that are no names, and names twice.
+fn names() -> Vec<Case> {
+    const RIGHT: &str = "must be 1 to 63 lower-case letters, digits and '-'";
+    let name =
+        |title, value: Value| create(title, [set("/spec/services/0/name", value)], &["spec.services[0].name", RIGHT]);
+    vec![
+        name("empty name", json!("")),
+        name("name in capitals", json!("Web")),
+        name("name with a space", json!("my web")),
+        name("name with a slash", json!("web/1")),
+        name("name that begins with a dash", json!("-web")),
+        name("name that ends with a dash", json!("web-")),
+        name("name with an umlaut", json!("größe")),
+        name("name with a look-alike letter", json!("w\u{435}b")),
+        name("name with a zero-width space", json!("we\u{200b}b")),
+        name("name with a line break", json!("web\n")),
+        name("name with a null character", json!("web\u{0}")),
+        name("name with an escape sequence", json!("\u{1b}[31mweb")),
+        create(
+            "name of 64 characters",
+            [set("/spec/services/0/name", json!("w".repeat(64)))],
+            &["spec.services[0].name", "may not be more than 63"],
+        ),
+        create(
+            "name of 100000 characters",
+            [set("/spec/targets/1/name", json!("w".repeat(100_000)))],
+            &["spec.targets[1].name", "may not be more than 63"],
+        ),
+        create(
+            "target's name with a dot",
+            [set("/spec/targets/1/name", json!("b.example"))],
+            &["spec.targets[1].name", RIGHT],
+        ),
+        create("service twice", [set("/spec/services/1/name", json!("web"))], &["spec.services[1]", "Duplicate value"]),
+        create("target twice", [set("/spec/targets/1/name", json!("a"))], &["spec.targets[1]", "Duplicate value"]),
+        create(
+            "family twice",
+            [set("/spec/addressFamilies", json!(["IPv4", "IPv4"]))],
+            &["spec.addressFamilies[1]", "Duplicate value"],
+        ),
+        create(
+            "origin twice",
+            [set("/spec/services/1/allowedOrigins", json!(["10.0.0.0/8", "10.0.0.0/8"]))],
+            &["spec.services[1].allowedOrigins[1]", "Duplicate value"],
+        ),
+        create(
+            "service's target twice",
+            [set("/spec/services/1/targets", json!([{"name": "a"}, {"name": "a"}]))],
+            &["spec.services[1].targets[1]", "Duplicate value"],
+        ),
+        create(
+            "empty project reference",
+            [set("/spec/projectRef", json!({}))],
+            &["spec.projectRef.name", "Required value"],
+        ),
+        create(
+            "project reference in capitals",
+            [set("/spec/projectRef", json!({"name": "Default"}))],
+            &["spec.projectRef.name", "must be the name of an object"],
+        ),
+        create(
+            "project reference to elsewhere",
+            [set("/spec/projectRef", json!({"name": "p", "namespace": "other"}))],
+            &["spec.projectRef.namespace", "unknown field"],
+        ),
+    ]
 }
 
 /// Origins that are no networks.

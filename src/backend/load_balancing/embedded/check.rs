@@ -1,6 +1,6 @@
 //! Health checks over the network.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -8,14 +8,19 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::{connect::connect, health::Failure, plane::Shared, pool::Target};
+use super::{
+    connect::{ConnectProblem, connect},
+    health::Failure,
+    plane::Shared,
+    pool::Target,
+};
 use crate::backend::load_balancing::settings::HealthSettings;
 
 /// The first check of a target starts within this time, spread so that many targets are not asked at once.
 const FIRST_WITHIN: Duration = Duration::from_millis(100);
 /// A status line is not longer.
 const MAX_HEAD: usize = 4 << 10;
-/// What is read of an answer after its status, so that the target sees an ordinary end.
+/// What is read of an answer after its status.
 const MAX_REST: u64 = 64 << 10;
 const REST_WITHIN: Duration = Duration::from_millis(100);
 
@@ -38,24 +43,28 @@ pub async fn probe(target: Arc<Target>, health: HealthSettings, shared: Arc<Shar
 /// One check; no answer when the cause of a failure is on our side.
 async fn check(address: SocketAddr, health: &HealthSettings, shared: &Shared) -> Option<Result<(), Failure>> {
     let ask = async {
-        let stream = connect(address, health.timeout, &shared.own).await?;
+        let mut stream = connect(address, health.timeout, &shared.own).await?;
         match &health.path {
-            Some(path) => get(stream, address, path).await,
-            None => Ok(Ok(())),
+            Some(path) => Ok((get(&mut stream, address, path).await?, Some(stream))),
+            None => Ok((Ok(()), None)),
         }
     };
-    match timeout(health.timeout, ask).await {
-        Ok(Ok(result)) => Some(result),
-        Ok(Err(problem)) if problem.kind() == std::io::ErrorKind::InvalidInput => {
-            Some(Err(Failure::new("OwnListener", problem.to_string())))
-        }
-        Ok(Err(problem)) => Failure::of_connection(&problem).map(Err),
-        Err(_) => Some(Err(Failure::new("Timeout", "no answer in time"))),
+    let (result, stream) = match timeout(health.timeout, ask).await {
+        Ok(asked) => match asked {
+            Ok(answered) => answered,
+            Err(problem) => return ConnectProblem::failure(&problem).map(Err),
+        },
+        Err(_) => (Err(Failure::timeout()), None),
+    };
+    if let Some(stream) = stream {
+        // so that the target sees an ordinary end
+        let _ = timeout(REST_WITHIN, tokio::io::copy(&mut stream.take(MAX_REST), &mut tokio::io::sink())).await;
     }
+    Some(result)
 }
 
 /// One GET (RFC 9112), no redirect followed, the body not looked at.
-async fn get(mut stream: TcpStream, address: SocketAddr, path: &str) -> std::io::Result<Result<(), Failure>> {
+async fn get(stream: &mut TcpStream, address: SocketAddr, path: &str) -> io::Result<Result<(), Failure>> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: loopback-health-check\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
@@ -63,19 +72,12 @@ async fn get(mut stream: TcpStream, address: SocketAddr, path: &str) -> std::io:
     let mut head = Vec::with_capacity(512);
     loop {
         match read_status(&head) {
+            Head::Status(status) => return Ok(judge(status, path)),
             Head::Partial if head.len() < MAX_HEAD => {}
-            Head::Partial | Head::NotHttp => {
-                return Ok(Err(Failure::new("NotHTTP", "the answer is not HTTP/1")));
-            }
-            Head::Status(status) => {
-                let _ =
-                    timeout(REST_WITHIN, tokio::io::copy(&mut (&mut stream).take(MAX_REST), &mut tokio::io::sink()))
-                        .await;
-                return Ok(judge(status, path));
-            }
+            Head::Partial | Head::NotHttp => return Ok(Err(Failure::new("NotHTTP", "the answer is not HTTP/1"))),
         }
         if stream.read_buf(&mut head).await? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
 }

@@ -11,6 +11,8 @@ use std::{
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time::timeout};
 
+use super::health::Failure;
+
 /// A peer that vanished without a word is noticed after two minutes of silence.
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
@@ -35,15 +37,42 @@ impl OwnSockets {
     }
 }
 
+/// Why there is no connection to a target.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectProblem {
+    /// The target is a listener of this plane.
+    #[error("it is a listener of this backend")]
+    OwnListener,
+    /// It did not answer within the limit.
+    #[error("no answer in time")]
+    Timeout,
+    /// The system says why.
+    #[error(transparent)]
+    Failed(#[from] io::Error),
+}
+
+impl ConnectProblem {
+    /// What it says about the target; nothing when the cause is on our side.
+    #[must_use]
+    pub fn failure(&self) -> Option<Failure> {
+        match self {
+            Self::OwnListener => Some(Failure::new("OwnListener", "the target is a listener of this backend")),
+            Self::Timeout => Some(Failure::timeout()),
+            Self::Failed(problem) => Failure::of_connection(problem),
+        }
+    }
+}
+
 /// Opens a connection, within `limit`.
 ///
 /// # Errors
-/// Why it cannot be opened; `TimedOut` after `limit`, `InvalidInput` for a listener of this plane.
-pub async fn connect(address: SocketAddr, limit: Duration, own: &OwnSockets) -> io::Result<TcpStream> {
+/// Why it cannot be opened.
+pub async fn connect(address: SocketAddr, limit: Duration, own: &OwnSockets) -> Result<TcpStream, ConnectProblem> {
     if own.has(address) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the target is a listener of this backend"));
+        return Err(ConnectProblem::OwnListener);
     }
-    let stream = timeout(limit, TcpStream::connect(address)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let connecting = timeout(limit, TcpStream::connect(address));
+    let stream = connecting.await.map_err(|_| ConnectProblem::Timeout)??;
     prepare(&stream);
     Ok(stream)
 }

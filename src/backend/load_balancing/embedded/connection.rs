@@ -12,7 +12,6 @@ use tokio::{
 
 use super::{
     connect::{connect, prepare},
-    health::Failure,
     plane::Shared,
     pool::{Lease, Pool, Target},
     relay::relay,
@@ -20,6 +19,12 @@ use super::{
 
 /// Why a connection is ended from our side: its listener is gone, its origin is no longer admitted, its target is gone.
 struct NotWanted;
+
+enum Ended {
+    Finished,
+    BrokenOff,
+    NotWanted,
+}
 
 /// Serves one connection. Ends when both sides have said all, when either breaks off, or when it is not wanted any more.
 pub async fn serve(mut client: TcpStream, peer: IpAddr, mut pools: watch::Receiver<Arc<Pool>>, shared: Arc<Shared>) {
@@ -35,16 +40,19 @@ pub async fn serve(mut client: TcpStream, peer: IpAddr, mut pools: watch::Receiv
     let drain = shared.limits.target_drain;
     let ended = select! {
         biased;
-        ended = relay(&mut client, &mut upstream, &shared.buffers) => ended.map_err(Some),
-        NotWanted = not_wanted(peer, Some(lease.target()), pools, drain) => Err(None),
+        relayed = relay(&mut client, &mut upstream, &shared.buffers) => match relayed {
+            Ok(()) => Ended::Finished,
+            Err(_) => Ended::BrokenOff,
+        },
+        NotWanted = not_wanted(peer, Some(lease.target()), pools, drain) => Ended::NotWanted,
     };
     match ended {
-        Ok(()) => {}
-        Err(Some(_)) => {
+        Ended::Finished => {}
+        Ended::BrokenOff => {
             reset(&client);
             reset(&upstream);
         }
-        Err(None) => {
+        Ended::NotWanted => {
             // both learn of it by FIN; bytes that they still send are answered with a reset
             let _ = client.shutdown().await;
             let _ = upstream.shutdown().await;
@@ -68,7 +76,7 @@ async fn open(pool: &Pool, shared: &Shared) -> Option<(Lease, TcpStream)> {
             Ok(stream) => return Some((lease, stream)),
             Err(problem) => {
                 tracing::debug!(%address, %problem, "cannot connect to a target");
-                if let Some(failure) = Failure::of_connection(&problem) {
+                if let Some(failure) = problem.failure() {
                     lease.target().stumbled(failure);
                 }
                 tried.insert(address);

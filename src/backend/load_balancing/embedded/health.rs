@@ -7,6 +7,8 @@
 
 use std::io;
 
+use nix::errno::Errno;
+
 /// What a target counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -44,15 +46,24 @@ impl Failure {
         Self { reason, message: message.into() }
     }
 
-    /// A connection that failed; none when the cause is on our side and says nothing about the target.
+    /// No answer within the time that there is.
+    #[must_use]
+    pub fn timeout() -> Self {
+        Self::new("Timeout", "no answer in time")
+    }
+
+    /// A connection that failed; none when we lack descriptors, memory or ports, which says nothing about the target.
     #[must_use]
     pub fn of_connection(problem: &io::Error) -> Option<Self> {
         use io::ErrorKind as Kind;
+        if problem.raw_os_error().map(Errno::from_raw).is_some_and(|errno| EXHAUSTED.contains(&errno)) {
+            return None;
+        }
         Some(match problem.kind() {
             Kind::ConnectionRefused => {
                 Self::new("ConnectionRefused", "the connection was refused: nothing listens there")
             }
-            Kind::TimedOut => Self::new("Timeout", "no answer in time"),
+            Kind::TimedOut => Self::timeout(),
             Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => {
                 Self::new("ConnectionReset", "the target broke the connection off")
             }
@@ -60,10 +71,13 @@ impl Failure {
                 Self::new("Unreachable", "there is no route to the target")
             }
             Kind::UnexpectedEof => Self::new("ConnectionClosed", "the target closed the connection without an answer"),
-            _ => return None,
+            _ => Self::new("CannotConnect", problem.to_string()),
         })
     }
 }
+
+/// What it looks like when this machine has nothing left to connect with.
+const EXHAUSTED: [Errno; 5] = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::EADDRNOTAVAIL];
 
 /// Results so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +135,24 @@ mod tests {
     use super::*;
 
     fn bad() -> Result<(), Failure> {
-        Err(Failure::new("Timeout", "no answer in time"))
+        Err(Failure::timeout())
+    }
+
+    #[test]
+    fn what_we_lack_is_not_the_targets_fault() {
+        let failure = |errno: Errno| Failure::of_connection(&io::Error::from_raw_os_error(errno as i32));
+        for errno in EXHAUSTED {
+            assert_eq!(failure(errno), None, "{errno}");
+        }
+        for (errno, reason) in [
+            (Errno::ECONNREFUSED, "ConnectionRefused"),
+            (Errno::EHOSTUNREACH, "Unreachable"),
+            (Errno::ENETUNREACH, "Unreachable"),
+            (Errno::ETIMEDOUT, "Timeout"),
+            (Errno::EPERM, "CannotConnect"),
+        ] {
+            assert_eq!(failure(errno).unwrap().reason, reason, "{errno}");
+        }
     }
 
     #[test]

@@ -13,10 +13,12 @@ use tokio::{
     net::TcpListener,
     select,
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task::JoinHandle,
     time::{sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 use super::{
     connection::{reset, serve},
@@ -82,7 +84,7 @@ pub struct Listener {
     address: SocketAddr,
     pools: watch::Sender<Arc<Pool>>,
     accepting: CancellationToken,
-    accepter: JoinHandle<()>,
+    accepter: AbortOnDropHandle<()>,
     connections: TaskTracker,
     shared: Arc<Shared>,
 }
@@ -105,7 +107,7 @@ impl Listener {
             connections: connections.clone(),
             shared: Arc::clone(shared),
         };
-        let accepter = tokio::spawn(accepter.run(accepting.clone()));
+        let accepter = AbortOnDropHandle::new(tokio::spawn(accepter.run(accepting.clone())));
         Ok(Self { address, pools, accepting, accepter, connections, shared: Arc::clone(shared) })
     }
 
@@ -219,4 +221,24 @@ fn concerns_one_connection(problem: &io::Error) -> bool {
             | Kind::NetworkUnreachable
             | Kind::NetworkDown
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_problem_says_what_to_do() {
+        let address: SocketAddr = "127.10.0.1:80".parse().unwrap();
+        for (kind, reason, advice) in [
+            (io::ErrorKind::AddrInUse, "PortInUse", "choose another port"),
+            (io::ErrorKind::AddrNotAvailable, "AddressNotAvailable", "lo0 alias 127.10.0.1"),
+            (io::ErrorKind::PermissionDenied, "PermissionDenied", "from 1024 up"),
+            (io::ErrorKind::OutOfMemory, "CannotListen", "tried again"),
+        ] {
+            let problem = BindProblem::new(address, &kind.into());
+            assert_eq!(problem.reason(), reason);
+            assert!(problem.to_string().contains(advice), "{problem}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -27,6 +27,8 @@ pub struct Target {
     /// Where it is.
     pub address: SocketAddr,
     health: Mutex<Health>,
+    /// The standing in `health`, to be read without its lock: a pick reads those of all targets.
+    standing: AtomicU8,
     open: AtomicUsize,
     retired: AtomicBool,
     born: Instant,
@@ -50,6 +52,7 @@ impl Target {
         Self {
             address,
             health: Mutex::new(Health { tally: Tally::new(standing), thresholds }),
+            standing: AtomicU8::new(standing as u8),
             open: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
             born: Instant::now(),
@@ -75,6 +78,7 @@ impl Target {
         } else if health.tally.standing() == Standing::Unhealthy {
             health.tally = Tally::new(Standing::Checking);
         }
+        self.standing.store(health.tally.standing() as u8, Ordering::Release);
     }
 
     /// Takes in the result of a check.
@@ -84,6 +88,7 @@ impl Target {
         }
         let mut health = self.lock();
         let changed = health.thresholds.is_some_and(|thresholds| health.tally.observe(result, thresholds));
+        self.standing.store(health.tally.standing() as u8, Ordering::Release);
         drop(health);
         if changed {
             self.changed.notify_one();
@@ -92,7 +97,7 @@ impl Target {
 
     /// A connection to it failed: it rests, and that counts as a bad check, once a rest.
     pub fn stumbled(&self, failure: Failure) {
-        let now = self.age();
+        let now = self.age(Instant::now());
         let until = now + u64::try_from(REST.as_millis()).unwrap_or(0);
         let rest = |resting_until| (resting_until <= now).then_some(until);
         if self.resting_until.fetch_update(Ordering::AcqRel, Ordering::Acquire, rest).is_ok() {
@@ -111,20 +116,21 @@ impl Target {
         self.retired.load(Ordering::Acquire)
     }
 
-    fn rank(&self) -> Option<Rank> {
-        let resting = self.resting_until.load(Ordering::Acquire) > self.age();
-        match (self.lock().tally.standing(), resting) {
-            (Standing::Healthy, false) => Some(Rank::Proven),
-            (Standing::Checking, false) => Some(Rank::Unproven),
-            (Standing::Healthy, true) => Some(Rank::ProvenResting),
-            (Standing::Checking, true) => Some(Rank::UnprovenResting),
-            (Standing::Unhealthy, _) => None,
+    fn rank(&self, now: Instant) -> Option<Rank> {
+        let resting = self.resting_until.load(Ordering::Acquire) > self.age(now);
+        let standing = self.standing.load(Ordering::Acquire);
+        if standing == Standing::Healthy as u8 {
+            Some(if resting { Rank::ProvenResting } else { Rank::Proven })
+        } else if standing == Standing::Checking as u8 {
+            Some(if resting { Rank::UnprovenResting } else { Rank::Unproven })
+        } else {
+            None
         }
     }
 
     /// Milliseconds since it was born, and never 0, which means "has not rested".
-    fn age(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX - 1).saturating_add(1)
+    fn age(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.born).as_millis()).unwrap_or(u64::MAX - 1).saturating_add(1)
     }
 
     fn lock(&self) -> MutexGuard<'_, Health> {
@@ -178,8 +184,9 @@ impl Pool {
     pub fn pick(&self, tried: &BTreeSet<SocketAddr>) -> Option<Lease> {
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let Turn { wheel, candidates } = &mut *turn;
+        let now = Instant::now();
         candidates.clear();
-        candidates.extend(self.entries.iter().map(|entry| entry.candidate(tried)));
+        candidates.extend(self.entries.iter().map(|entry| entry.candidate(tried, now)));
         let entry = self.entries.get(pick(self.algorithm, candidates, wheel)?)?;
         // still under the lock, so that two picks at a time see each other's connection
         entry.target.open.fetch_add(1, Ordering::AcqRel);
@@ -194,8 +201,8 @@ impl Pool {
 }
 
 impl Entry {
-    fn candidate(&self, tried: &BTreeSet<SocketAddr>) -> Candidate {
-        let rank = if tried.contains(&self.target.address) { None } else { self.target.rank() };
+    fn candidate(&self, tried: &BTreeSet<SocketAddr>, now: Instant) -> Candidate {
+        let rank = if tried.contains(&self.target.address) { None } else { self.target.rank(now) };
         Candidate { weight: self.weight, rank, open: self.target.open.load(Ordering::Acquire) }
     }
 }

@@ -72,3 +72,58 @@ fn describe_target(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        backend::load_balancing::settings::Settings,
+        protocol::load_balancer::{Address, AddressFamily},
+        rules::outbound::Outbound,
+    };
+
+    fn config() -> Config {
+        let intent = json!({
+            "name": "x",
+            "services": {"api": {"port": 81, "targets": ["a"]}, "web": {"port": 80, "healthCheck": {"healthyThreshold": 1}}},
+            "targets": {"a": {"address": "10.0.0.1", "port": 1}, "b": {"address": "127.0.0.1", "port": 1}},
+        });
+        let settings = Settings::read(&serde_json::from_value(intent).unwrap()).unwrap();
+        let address = |family, address: &str| Address { family, address: address.parse().unwrap() };
+        let addresses = vec![address(AddressFamily::IPv4, "127.10.0.1"), address(AddressFamily::IPv6, "::1")];
+        Config::new(settings, addresses, &Outbound::default())
+    }
+
+    #[test]
+    fn every_service_and_target_has_its_state() {
+        let taken: SocketAddr = "[::1]:80".parse().unwrap();
+        let failed = BTreeMap::from([(taken, BindProblem::PortInUse(taken))]);
+        let (state, members) = describe(&config(), &failed, |(service, _)| match service.as_str() {
+            "web" => Some((Standing::Unhealthy, Some(Failure::timeout()))),
+            _ => Some((Standing::Healthy, None)),
+        });
+        let states: Vec<_> = members.iter().map(|(path, member)| (path.as_str(), member.state.as_str())).collect();
+        let right = [
+            ("api", "Listening"),
+            ("api/a", "Healthy"),
+            ("web", "NotListening"),
+            ("web/a", "Unhealthy"),
+            ("web/b", "Refused"),
+        ];
+        assert_eq!(states, right);
+        assert_eq!(
+            members["web"].message,
+            "port 80 of ::1 is in use: choose another port, or stop the program or load balancer that uses it; \
+             127.10.0.1:80 is served"
+        );
+        assert_eq!(
+            members["web/a"].message,
+            "10.0.0.1:1: no answer in time; it takes new connections again when one check is good"
+        );
+        assert_eq!(members["web/b"].reason, "Loopback");
+        assert_eq!(state.services["web"], ServiceState { healthy_targets: 0, targets: 2 });
+        assert_eq!(state.services["api"], ServiceState { healthy_targets: 1, targets: 1 });
+    }
+}

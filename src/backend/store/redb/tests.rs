@@ -119,30 +119,3 @@ fn run_child_and_kill(folder: &Path, after: Duration) -> Vec<String> {
     child.wait().unwrap();
     lines
 }
-
-/// Run by hand for figures: `cargo test --lib store::redb -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn rate_of_writes() {
-    for (durable, writers) in [(true, 1), (true, 16), (true, 64), (false, 1), (false, 64)] {
-        let folder = tempfile::tempdir_in(".").unwrap();
-        let store: Arc<dyn Store> = Arc::new(RedbStore::open(&folder.path().join("store"), &World::real()).unwrap());
-        let end = Instant::now() + Duration::from_secs(2);
-        let tasks = (0..writers).map(|writer| {
-            let store = Arc::clone(&store);
-            tokio::spawn(async move {
-                let mut done = 0_u32;
-                while Instant::now() < end {
-                    let name = key(&[&writer.to_string(), &done.to_string()]);
-                    let value = vec![1; 1024];
-                    write(&*store, durable, move |tx| Ok(tx.put(Table::Objects, &name, value.clone())?)).await.unwrap();
-                    done += 1;
-                }
-                done
-            })
-        });
-        let done: u32 = futures::future::join_all(tasks).await.into_iter().map(Result::unwrap).sum();
-        println!("durable {durable}, {writers} writers: {} writes/s", done / 2);
-        store.close().await;
-    }
-}

@@ -1,11 +1,17 @@
 //! What happens when the intent changes, and at start and stop.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use serde_json::{Value, json};
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::io::AsyncReadExt;
 
-use super::rig::{Rig, Server, echoes, greeted, is_refused, names, open_options, within};
+use super::rig::{Rig, Server, echoes, eventually, greeted, is_refused, names, open_options, within};
 use crate::backend::load_balancing::{Limits, Options};
 
 fn web() -> Value {
@@ -59,6 +65,48 @@ async fn connections_to_a_removed_target_go_on_for_a_while() {
 }
 
 #[tokio::test]
+async fn no_request_fails_while_the_config_changes() {
+    let (a, b) = (Server::named("a").await, Server::named("b").await);
+    let mut rig = Rig::start();
+    let intent = |turn: u32| {
+        let mut targets = json!({"a": a.target()});
+        targets["a"]["weight"] = (turn % 7 + 1).into();
+        if turn.is_multiple_of(2) {
+            targets["b"] = b.target();
+        }
+        let check = json!({"interval": format!("{}ms", 100 + turn)});
+        let name = if turn.is_multiple_of(3) { "web" } else { "www" };
+        (json!({name: {"port": 80, "healthCheck": check}}), targets)
+    };
+    let (services, targets) = intent(0);
+    rig.apply(services, targets).await;
+    let front = rig.at(80);
+    let done = tokio_util::sync::CancellationToken::new();
+    let clients: Vec<_> = (0..8).map(|_| tokio::spawn(requests(front, done.clone()))).collect();
+    for turn in 1..=30 {
+        let (services, targets) = intent(turn);
+        rig.apply(services, targets).await;
+    }
+    done.cancel();
+    let mut total = 0;
+    for client in clients {
+        total += client.await.unwrap();
+    }
+    assert!(total > 100, "{total}");
+}
+
+/// Makes requests until it is told to stop; fails when one fails.
+async fn requests(front: std::net::SocketAddr, done: tokio_util::sync::CancellationToken) -> usize {
+    let mut count = 0;
+    while !done.is_cancelled() {
+        let (mut stream, _) = greeted(front).await.unwrap();
+        assert!(echoes(&mut stream, b"request").await);
+        count += 1;
+    }
+    count
+}
+
+#[tokio::test]
 async fn rounds_go_on_where_they_were_when_the_config_changes() {
     let (a, b) = (Server::named("a").await, Server::named("b").await);
     let mut rig = Rig::start();
@@ -95,7 +143,7 @@ async fn an_object_that_is_gone_holds_nothing() {
     rig.apply(web(), json!({"a": a.target()})).await;
     rig.gone("lb").await;
     let front = rig.at(80);
-    super::rig::eventually(|| is_refused(front)).await;
+    eventually(|| is_refused(front)).await;
 }
 
 #[tokio::test]
@@ -119,7 +167,7 @@ async fn a_stop_lets_connections_end_by_themselves() {
     let (mut held, _) = greeted(rig.at(80)).await.unwrap();
     rig.drain.start();
     let front = rig.at(80);
-    super::rig::eventually(|| is_refused(front)).await;
+    eventually(|| is_refused(front)).await;
     assert!(echoes(&mut held, b"last words").await);
     assert!(!rig.plane.is_finished());
     drop(held);
@@ -140,15 +188,19 @@ async fn a_stop_does_not_wait_for_ever() {
 
 #[tokio::test]
 async fn a_new_balancer_is_reported_once() {
-    let a = Server::named("a").await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let target = Server::new("127.0.0.1:0", move |_| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(Ok(()))
+    })
+    .await;
     let mut rig = Rig::start();
     let services = json!({"web": {"port": 80, "healthCheck": {"interval": "100ms"}}});
-    let seen = rig.apply(services.clone(), json!({"a": a.target()})).await;
+    let seen = rig.apply(services.clone(), json!({"a": target.target()})).await;
     assert!(seen.is("web/a", "Healthy") && seen.reports == 1, "{seen:?}");
-    // checks that find what they found before write nothing; the next report is that of the next intent
-    let (_held, _) = greeted(rig.at(80)).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(350)).await;
-    let seen = rig.apply(services, json!({"a": a.target()})).await;
+    // checks that find what they found before write nothing: the next report is that of the next intent
+    eventually(|| async { asked.load(Ordering::SeqCst) > 4 }).await;
+    let seen = rig.apply(services, json!({"a": target.target()})).await;
     assert_eq!(seen.reports, 2);
-    let _ = TcpStream::connect(rig.at(80)).await.unwrap();
 }

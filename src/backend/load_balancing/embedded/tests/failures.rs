@@ -1,7 +1,7 @@
 //! What happens when something does not work.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU16, Ordering},
@@ -75,6 +75,20 @@ async fn a_check_that_gets_no_answer_times_out() {
     let seen = rig.apply(checked(check), json!({"a": silent.target(), "b": ssh.target()})).await;
     assert_eq!((seen.reason("web/a").0, seen.reason("web/b").0), ("Timeout", "NotHTTP"), "{seen:?}");
     assert_eq!(members_in(&seen, "Unhealthy").len(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_the_connection_is_healthy_all_the_same() {
+    let keeps = Server::new("127.0.0.1:0", |mut stream| async move {
+        stream.read_u8().await?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n").await?;
+        std::future::pending().await
+    })
+    .await;
+    let mut rig = Rig::start();
+    let check = json!({"protocol": "HTTP", "interval": "100ms", "timeout": "50ms"});
+    let seen = rig.apply(checked(check), json!({"a": keeps.target()})).await;
+    assert!(seen.is("web/a", "Healthy"), "{seen:?}");
 }
 
 #[tokio::test]

@@ -1,0 +1,244 @@
+//! What the tests share: one control plane, one backend, one operator, each a real process. They are started by the first
+//! test that asks and end with the process of the tests.
+
+mod children;
+mod scene;
+mod wire;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use kube::{Client, config::Kubeconfig};
+use loopback_operator::{
+    dev::{
+        apply::{Existing, apply, parse},
+        binaries::Sources,
+        cluster::{Cluster, Credentials},
+        controlplane::{ControlPlane, Options, free_port},
+        progress::Progress,
+    },
+    runtime::World,
+};
+use tokio::{
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::{Instant, sleep},
+};
+
+pub use self::{
+    children::Program,
+    scene::{Scene, condition, message_of, reason_of, status_of},
+    wire::Wire,
+};
+
+/// How long anything may take to come true. Generous: machines are slow and busy; what has a bound says so itself.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+const MANAGER: &str = "suite";
+
+/// The shared processes.
+pub struct Rig {
+    /// The control plane's kubeconfig, for kubectl as its admin.
+    pub kubeconfig: PathBuf,
+    /// Where the API server writes what it was asked.
+    pub audit_log: PathBuf,
+    /// The backend's API.
+    pub backend: Program,
+    /// The operator, watching all namespaces.
+    pub operator: Program,
+    /// The operator's metrics and health.
+    pub metrics: SocketAddr,
+    /// For the wire API, as its administrator.
+    pub wire: Wire,
+    cluster: Cluster,
+    /// Held shared by tests that need the processes to run, alone by those that kill them.
+    undisturbed: RwLock<()>,
+    scenes: AtomicU32,
+    _credentials: Credentials,
+    _plane: ControlPlane,
+}
+
+static RIG: OnceLock<Rig> = OnceLock::new();
+
+/// The rig, with its processes left in peace while the guard lives.
+pub async fn rig() -> (&'static Rig, RwLockReadGuard<'static, ()>) {
+    let rig = shared().await;
+    (rig, rig.undisturbed.read().await)
+}
+
+/// The rig for a test that kills its processes: no other test runs meanwhile.
+pub async fn alone() -> (&'static Rig, RwLockWriteGuard<'static, ()>) {
+    let rig = shared().await;
+    (rig, rig.undisturbed.write().await)
+}
+
+async fn shared() -> &'static Rig {
+    tokio::task::spawn_blocking(|| RIG.get_or_init(on_its_own_thread)).await.expect("the rig starts")
+}
+
+/// Children die with the thread that started them, and a test's runtime ends with the test: both need a thread that stays.
+fn on_its_own_thread() -> Rig {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        sender.send(runtime.block_on(start())).expect("the first test waits");
+        runtime.block_on(std::future::pending::<()>());
+    });
+    receiver.recv().expect("the rig starts; see above")
+}
+
+async fn start() -> Rig {
+    let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("suite");
+    drop(std::fs::remove_dir_all(&base));
+    std::fs::create_dir_all(&base).expect("a folder for the suite");
+    let audit_log = base.join("audit.log");
+    let options = Options {
+        durable: false,
+        audit_log: Some(audit_log.clone()),
+        ..Options::new(&base.join("controlplane"), Sources::from_env().expect("sources"))
+    };
+    let plane = ControlPlane::start(options, &World::real(), &Progress::stderr()).await.expect("a control plane");
+    let cluster = plane.cluster().clone();
+    let kubeconfig = base.join("kubeconfig");
+    cluster.write_kubeconfig(&kubeconfig).expect("a kubeconfig");
+    let client = cluster.client().expect("a client");
+    for manifest in base_manifests() {
+        apply(&client, MANAGER, parse(&manifest).expect("a manifest"), Existing::Update)
+            .await
+            .expect("the base is taken");
+    }
+    let credentials = cluster.service_account("loopback-system", "loopback-operator").await.expect("an account");
+    let operator_kubeconfig = base.join("operator-kubeconfig");
+    write_operator_kubeconfig(&kubeconfig, &credentials, &operator_kubeconfig);
+
+    let api = SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
+    let state = base.join("backend");
+    let backend = Program::start(
+        &base.join("backend.log"),
+        [
+            "backend",
+            "--api-listen",
+            &api.to_string(),
+            "--state-dir",
+            &state.to_string_lossy(),
+            "--address-pool",
+            "127.20.0.0/16",
+            "--outbound-allow-loopback",
+            "--stop-drain",
+            "1",
+            "--log",
+            "info,loopback_operator=debug",
+        ],
+        [],
+    );
+    let metrics = SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
+    let operator = Program::start(
+        &base.join("operator.log"),
+        [
+            "operator",
+            "--backend-url",
+            &format!("http://{api}"),
+            "--metrics-listen",
+            &metrics.to_string(),
+            "--outbound-allow-loopback",
+            "--log",
+            "info,loopback_operator=debug",
+        ],
+        [("KUBECONFIG", operator_kubeconfig.to_string_lossy().as_ref())],
+    );
+    let wire = Wire::admin(api, &state.join("admin-token")).await;
+    until("the operator is ready", async || ready(metrics).await).await;
+    Rig {
+        kubeconfig,
+        audit_log,
+        backend,
+        operator,
+        metrics,
+        wire,
+        cluster,
+        undisturbed: RwLock::new(()),
+        scenes: AtomicU32::new(1),
+        _credentials: credentials,
+        _plane: plane,
+    }
+}
+
+impl Rig {
+    /// A client of the admin, for the runtime of the test that asks.
+    pub fn client(&self) -> Client {
+        self.cluster.client().expect("a client")
+    }
+
+    /// Kills the operator and starts it again.
+    pub async fn restart_operator(&self) {
+        self.operator.kill();
+        self.operator.again();
+        until("the operator is ready", async || ready(self.metrics).await).await;
+    }
+
+    /// Kills the backend and starts it again.
+    pub async fn restart_backend(&self) {
+        self.backend.kill();
+        self.backend.again();
+        self.wire.wait().await;
+    }
+
+    fn number(&self) -> u32 {
+        self.scenes.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Definitions and base as `kubectl apply -k deploy` would send them, definitions first.
+pub fn base_manifests() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<PathBuf> = ["crds", "deploy"]
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(root.join(folder)).expect("a folder"))
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .filter(|path| !path.ends_with("kustomization.yaml"))
+        .collect();
+    // crds/, then the namespace that the others live in.
+    files.sort_by_key(|path| (path.parent().map(Path::to_owned), !path.ends_with("namespace.yaml"), path.clone()));
+    files.iter().map(|path| std::fs::read_to_string(path).expect("a manifest")).collect()
+}
+
+/// The cluster of the admin's kubeconfig, with the operator's token instead of the admin's certificate.
+fn write_operator_kubeconfig(admin: &Path, credentials: &Credentials, path: &Path) {
+    let mut kubeconfig = Kubeconfig::read_from(admin).expect("a kubeconfig");
+    let token_file = credentials.config().auth_info.token_file;
+    for user in &mut kubeconfig.auth_infos {
+        user.auth_info = Some(kube::config::AuthInfo { token_file: token_file.clone(), ..Default::default() });
+    }
+    let text = serde_json::to_string(&kubeconfig).expect("JSON is YAML");
+    std::fs::write(path, text).expect("a kubeconfig");
+}
+
+async fn ready(metrics: SocketAddr) -> bool {
+    let answer = reqwest::get(format!("http://{metrics}/readyz")).await;
+    answer.is_ok_and(|answer| answer.status().is_success())
+}
+
+/// Waits until something is true; panics with its name when that takes too long.
+pub async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
+    assert!(within(PATIENCE, holds).await, "not within {PATIENCE:?}: {what}");
+}
+
+/// Whether something becomes true in time.
+pub async fn within(limit: Duration, mut holds: impl AsyncFnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    loop {
+        if holds().await {
+            return true;
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,124 @@
+//! The wire API as its administrator, for what happens behind the operator's back.
+
+use std::{net::SocketAddr, path::Path};
+
+use loopback_operator::protocol::{Organization, Page, RawObject};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::until;
+
+/// The organization of all tests.
+pub const ORGANIZATION: &str = "acme";
+
+/// A backend, as its administrator.
+#[derive(Clone)]
+pub struct Wire {
+    api: SocketAddr,
+    token: String,
+}
+
+impl Wire {
+    /// Waits for the backend, which writes its administrator's token at its first start.
+    pub async fn admin(api: SocketAddr, token: &Path) -> Self {
+        until("the backend has an administrator's token", async || token.exists()).await;
+        let token = std::fs::read_to_string(token).expect("a token").trim().to_owned();
+        let wire = Self { api, token };
+        wire.wait().await;
+        wire.put(&format!("/v3/organizations/{ORGANIZATION}"), json!({})).await;
+        wire
+    }
+
+    /// The API's address.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.api)
+    }
+
+    /// Waits until it answers.
+    pub async fn wait(&self) {
+        until("the backend answers", async || {
+            let answer = reqwest::get(format!("{}/readyz", self.url())).await;
+            answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
+        })
+        .await;
+    }
+
+    /// One request.
+    pub async fn send(&self, method: Method, path: &str, if_match: Option<&str>, body: Option<Value>) -> Response {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let mut request = client.request(method, format!("{}{path}", self.url())).bearer_auth(&self.token);
+        if let Some(etag) = if_match {
+            request = request.header("if-match", format!("\"{etag}\""));
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        request.send().await.expect("the backend answers")
+    }
+
+    /// A request that must succeed, and its answer.
+    pub async fn ask(&self, method: Method, path: &str, if_match: Option<&str>, body: Option<Value>) -> Value {
+        let answer = self.send(method, path, if_match, body).await;
+        let (status, body) = (answer.status(), answer.text().await.expect("a body"));
+        assert!(status.is_success(), "{path}: {status}: {body}");
+        serde_json::from_str(&body).unwrap_or(Value::Null)
+    }
+
+    /// PUT.
+    pub async fn put(&self, path: &str, body: Value) -> Value {
+        self.ask(Method::PUT, path, None, Some(body)).await
+    }
+
+    /// Makes a project of the tests' organization.
+    pub async fn project(&self, name: &str) {
+        self.put(&format!("/v3/organizations/{ORGANIZATION}/projects/{name}"), json!({})).await;
+        let organization: Organization = serde_json::from_value(
+            self.ask(Method::GET, &format!("/v3/organizations/{ORGANIZATION}"), None, None).await,
+        )
+        .expect("an organization");
+        assert_eq!(organization.name, ORGANIZATION);
+    }
+
+    /// Mints a token with these permissions in one project; id and secret.
+    pub async fn token(&self, project: &str, permissions: &[String]) -> (String, String) {
+        let rules: Vec<Value> = permissions
+            .iter()
+            .map(|permission| json!({"permission": permission, "organization": ORGANIZATION, "project": project}))
+            .collect();
+        let minted =
+            self.ask(Method::POST, "/v3/tokens", None, Some(json!({"description": "suite", "rules": rules}))).await;
+        (minted["id"].as_str().expect("an id").to_owned(), minted["secret"].as_str().expect("a secret").to_owned())
+    }
+
+    /// All objects of a collection.
+    pub async fn list(&self, project: &str, collection: &str) -> Vec<RawObject> {
+        let page = self.ask(Method::GET, &format!("/v3/projects/{project}/{collection}?limit=500"), None, None).await;
+        serde_json::from_value::<Page<RawObject>>(page).expect("a page").items
+    }
+
+    /// One object.
+    pub async fn get(&self, project: &str, collection: &str, id: &str) -> RawObject {
+        let object = self.ask(Method::GET, &format!("/v3/projects/{project}/{collection}/{id}"), None, None).await;
+        serde_json::from_value(object).expect("an object")
+    }
+
+    /// Creates an object.
+    pub async fn create(&self, project: &str, collection: &str, owner: Option<Value>, intent: Value) -> RawObject {
+        let path = format!("/v3/projects/{project}/{collection}");
+        let body = owner.map_or(json!({"intent": intent}), |owner| json!({"intent": intent, "owner": owner}));
+        serde_json::from_value(self.ask(Method::POST, &path, None, Some(body)).await).expect("an object")
+    }
+
+    /// Changes an object, whoever owns it.
+    pub async fn patch(&self, project: &str, collection: &str, object: &RawObject, patch: Value) -> RawObject {
+        let path = format!("/v3/projects/{project}/{collection}/{}", object.id);
+        let answer = self.ask(Method::PATCH, &path, Some(&object.etag), Some(patch)).await;
+        serde_json::from_value(answer).expect("an object")
+    }
+
+    /// Deletes an object, whoever owns it.
+    pub async fn delete(&self, project: &str, collection: &str, object: &RawObject) {
+        let path = format!("/v3/projects/{project}/{collection}/{}", object.id);
+        self.ask(Method::DELETE, &path, Some(&object.etag), None).await;
+    }
+}
