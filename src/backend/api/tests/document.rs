@@ -30,7 +30,7 @@ async fn every_route_is_documented_and_answers() {
             assert!(names.insert(operation["operationId"].as_str().unwrap().to_owned()), "{operation}");
             let method: Method = method.to_ascii_uppercase().parse().unwrap();
             // Without a token, so that nothing is done and the feed does not begin.
-            let path = path.replace('{', "").replace('}', "");
+            let path = path.replace(['{', '}'], "");
             let reply = rig.call("none", method.clone(), &path, None, None).await;
             assert!(![404, 405].contains(&reply.status), "{method} {path}: {reply:?}");
         }
