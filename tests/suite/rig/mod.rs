@@ -18,7 +18,7 @@ use std::{
 use kube::{Client, config::Kubeconfig};
 use loopback_operator::{
     dev::{
-        apply::apply,
+        apply::{Existing, apply, parse},
         binaries::Sources,
         cluster::{Cluster, Credentials},
         controlplane::{ControlPlane, Options, free_port},
@@ -108,7 +108,9 @@ async fn start() -> Rig {
     cluster.write_kubeconfig(&kubeconfig).expect("a kubeconfig");
     let client = cluster.client().expect("a client");
     for manifest in base_manifests() {
-        apply(&client, MANAGER, &manifest).await.expect("the base is taken");
+        apply(&client, MANAGER, parse(&manifest).expect("a manifest"), Existing::Update)
+            .await
+            .expect("the base is taken");
     }
     let credentials = cluster.service_account("loopback-system", "loopback-operator").await.expect("an account");
     let operator_kubeconfig = base.join("operator-kubeconfig");

@@ -8,7 +8,7 @@ use kube::{
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
 };
 use loopback_operator::{
-    dev::apply::apply,
+    dev::apply::{Existing, apply},
     protocol::{Intent, RawObject, load_balancer::LoadBalancer},
 };
 use serde_json::{Value, json};
@@ -91,7 +91,10 @@ impl Scene {
 
     /// Applies a manifest server-side.
     pub async fn apply(&self, manifest: Value) -> DynamicObject {
-        let applied = apply(&self.client, MANAGER, &manifest.to_string()).await.expect("the manifest is taken");
+        let applied =
+            apply(&self.client, MANAGER, vec![serde_json::from_value(manifest).expect("a manifest")], Existing::Update)
+                .await
+                .expect("the manifest is taken");
         applied.into_iter().next().expect("one object").object
     }
 
