@@ -4,6 +4,7 @@
 
 mod bad_inputs;
 mod balancer;
+mod drift;
 mod house;
 mod laws;
 mod rig;
