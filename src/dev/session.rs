@@ -347,7 +347,7 @@ async fn start_backend(
 fn operator_rules() -> Vec<Rule> {
     let verbs = [Verb::Read, Verb::Create, Verb::Update, Verb::Delete];
     let keys = kinds::all().into_iter().flat_map(|kind| {
-        let members = kind.members.iter().map(|(_, key)| *key);
+        let members = kind.members.iter().map(|members| members.permission);
         std::iter::once(kind.permissions).chain(members).collect::<Vec<_>>()
     });
     keys.flat_map(|key| verbs.map(|verb| Permission::new(key, verb)))

@@ -3,7 +3,10 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_inputs;
+mod balancer;
 mod dev;
+mod drift;
 mod house;
 mod laws;
 mod rig;
+mod servers;

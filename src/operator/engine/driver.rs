@@ -97,7 +97,13 @@ impl Work<'_> {
             return Ok(Some(self.compare::<K>(resource, &wanted, &observed, &seen, &problems)));
         }
         match plan(&wanted, &observed) {
-            None => Ok(Some(self.settle::<K>(resource, &observed, &seen, &problems))),
+            None => {
+                if matches!(observed, Observed::Ours(_)) {
+                    // Somebody may have taken it off.
+                    self.ensure_finalizer().await?;
+                }
+                Ok(Some(self.settle::<K>(resource, &observed, &seen, &problems)))
+            }
             Some(change) => {
                 let drift = self.drift(&wanted, &change);
                 self.apply(&change).await?;
@@ -119,12 +125,20 @@ impl Work<'_> {
             collection: self.collection,
             name_field: K::Intent::NAME_FIELD,
             name,
+            last: self.object.data.pointer("/status/id").and_then(Value::as_str),
             owner: &self.owner,
             common: &self.common,
+            vanished: &|owner| self.engine.vanished(owner),
         };
         let observed = self.link.look(|mirror| observe(mirror, &search));
+        if let Observed::Ambiguous(ids) = &observed {
+            ids.iter().for_each(|id| self.engine.cache.note(self.key, Subject::Remote(id.clone())));
+        }
         if let Observed::Takeable(object) | Observed::Foreign(object) = &observed {
             self.engine.cache.note(self.key, Subject::Remote(object.id.clone()));
+            if let Some(Owner { kind, namespace, name, .. }) = &object.owner {
+                self.engine.cache.note(self.key, Subject::Object(Key::new(kind, namespace, name)));
+            }
         }
         observed
     }
@@ -273,7 +287,7 @@ fn unobtainable(observed: &Observed) -> Finding {
                 || "nobody".to_owned(),
                 |o| format!("{} {}/{} of cluster {} (uid {})", o.kind, o.namespace, o.name, o.cluster, o.uid),
             );
-            let hint = "delete that resource with deletionPolicy Retain first, or set spec.import.fromCluster if its cluster is gone for good";
+            let hint = "delete that resource with deletionPolicy Retain to hand it over; if its cluster is gone for good, create this one anew with spec.import.fromCluster";
             Remark::new(Reason::OwnedByAnother, format!("{} is owned by {holder}; {hint}", object.id))
         }
         Observed::Missing(id) => {

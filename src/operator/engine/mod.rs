@@ -55,7 +55,7 @@ use self::{
     writes::Writer,
 };
 use crate::{
-    protocol::client::CallError,
+    protocol::{Owner, client::CallError},
     runtime::{
         Drain, Metrics, Queue, World,
         queue::{Keyed, Trigger},
@@ -74,6 +74,8 @@ impl Keyed for Key {
 /// What the engine remembers of one object from pass to pass. Losing it costs a read, nothing else.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
+    /// Which object this is about: a namesake that came after it is another.
+    uid: String,
     /// The intent that the backend last took from us.
     wanted: Option<Value>,
     /// Its owner was retired by this process.
@@ -122,6 +124,24 @@ impl Engine {
         with(self.memories.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default())
     }
 
+    /// A pass of the object with this UID begins: nothing is remembered of a namesake that was here before it.
+    fn recall(&self, key: &Key, uid: &str) {
+        self.memory(key, |memory| {
+            if memory.uid != uid {
+                *memory = Memory { uid: uid.to_owned(), ..Memory::default() };
+            }
+        });
+    }
+
+    /// Whether an owner is a resource of this cluster that does not exist any more.
+    fn vanished(&self, owner: &Owner) -> bool {
+        // An operator that watches single namespaces cannot know.
+        let known =
+            self.namespaces.is_empty() && self.kinds.contains_key(&owner.kind) && self.cache.synced(&owner.kind);
+        let present = || self.cache.get(&Key::new(&owner.kind, &owner.namespace, &owner.name));
+        owner.cluster == self.cluster && known && present().is_none_or(|present| common::uid(&present) != owner.uid)
+    }
+
     fn forget(&self, key: &Key) {
         self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
@@ -134,7 +154,7 @@ impl Engine {
     /// Permission keys of all kinds, each with whether it is a member's.
     fn permission_keys(&self) -> Vec<(&'static str, bool)> {
         let of = |kind: &Registered| {
-            let members = kind.members.iter().map(|(_, key)| (*key, true));
+            let members = kind.members.iter().map(|members| (members.permission, true));
             [(kind.permissions, false)].into_iter().chain(members).collect::<Vec<_>>()
         };
         self.kinds.values().flat_map(of).collect()

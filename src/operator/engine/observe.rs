@@ -18,14 +18,18 @@ pub struct Search<'a> {
     pub name_field: &'a str,
     /// The natural name that this resource asks for; absent while its spec cannot say.
     pub name: Option<&'a str>,
+    /// Id of the object that it had or observed, as its status remembers.
+    pub last: Option<&'a str>,
     /// Who looks.
     pub owner: &'a Owner,
     /// Its policies.
     pub common: &'a Common,
+    /// Whether an owner is a resource of our cluster that does not exist any more: it was deleted with Retain.
+    pub vanished: &'a dyn Fn(&Owner) -> bool,
 }
 
 /// The object of a resource: its own; else what a namesake of it with another UID left; else what it imports; else, under
-/// Observe, the one with its natural name.
+/// Observe, the one with its natural name, and under Manage the one that its status remembers.
 #[must_use]
 pub fn observe(mirror: &Mirror, search: &Search<'_>) -> Observed {
     let Search { collection, owner, common, .. } = *search;
@@ -38,20 +42,32 @@ pub fn observe(mirror: &Mirror, search: &Search<'_>) -> Observed {
     }
     if let Some(import) = &common.import {
         return match mirror.get(collection, &import.id) {
-            Some(object) => imported(object, import.from_cluster.as_deref()),
+            Some(object) => imported(search, object, import.from_cluster.as_deref()),
             None => Observed::Missing(import.id.clone()),
         };
     }
     match (common.management(), search.name) {
         (ManagementPolicy::Observe, Some(name)) => natural(mirror, search, name),
-        _ => Observed::Nothing,
+        (ManagementPolicy::Observe, None) => Observed::Nothing,
+        (ManagementPolicy::Manage, _) => remembered(mirror, search),
     }
 }
 
-fn imported(object: Arc<RawObject>, from_cluster: Option<&str>) -> Observed {
+/// What was observed becomes ours under Manage; what another took from us is not made a second time.
+fn remembered(mirror: &Mirror, search: &Search<'_>) -> Observed {
+    let last = search.last.and_then(|id| mirror.get(search.collection, id));
+    match last.filter(|object| object.phase == Phase::Live) {
+        Some(object) => imported(search, object, None),
+        None => Observed::Nothing,
+    }
+}
+
+fn imported(search: &Search<'_>, object: Arc<RawObject>, from_cluster: Option<&str>) -> Observed {
     match &object.owner {
         None => Observed::Takeable(object),
-        Some(holder) if from_cluster == Some(&holder.cluster) => Observed::Takeable(object),
+        Some(holder) if from_cluster == Some(&holder.cluster) || (search.vanished)(holder) => {
+            Observed::Takeable(object)
+        }
         Some(_) => Observed::Foreign(object),
     }
 }
@@ -106,7 +122,17 @@ mod tests {
 
     fn found(mirror: &Mirror, common: &Common) -> Observed {
         let owner = owner("ours", "u");
-        observe(mirror, &Search { collection: "k", name_field: "name", name: Some("web"), owner: &owner, common })
+        let vanished = |owner: &Owner| owner.uid == "vanished";
+        let search = Search {
+            collection: "k",
+            name_field: "name",
+            name: Some("web"),
+            last: Some("last"),
+            owner: &owner,
+            common,
+            vanished: &vanished,
+        };
+        observe(mirror, &search)
     }
 
     fn import(id: &str, from_cluster: Option<&str>) -> Common {
@@ -144,6 +170,16 @@ mod tests {
         assert!(matches!(found(&held, &import("1", Some("third"))), Observed::Foreign(_)));
         assert!(matches!(found(&held, &import("1", Some("other"))), Observed::Takeable(_)));
         assert_eq!(found(&held, &import("2", None)), Observed::Missing("2".into()));
+    }
+
+    #[test]
+    fn what_the_status_remembers_is_taken_or_reported_but_never_made_twice() {
+        let last = |owner, phase| mirror(vec![object("last", owner, phase, "x")]);
+        let common = Common::default();
+        assert!(matches!(found(&last(None, Phase::Live), &common), Observed::Takeable(_)));
+        assert!(matches!(found(&last(Some(owner("ours", "vanished")), Phase::Live), &common), Observed::Takeable(_)));
+        assert!(matches!(found(&last(Some(owner("other", "v")), Phase::Live), &common), Observed::Foreign(_)));
+        assert_eq!(found(&last(None, Phase::Deleting), &common), Observed::Nothing);
     }
 
     #[test]

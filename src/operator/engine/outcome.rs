@@ -124,8 +124,10 @@ pub struct Conclusion {
     pub status: Option<Value>,
     /// Whether the status may wait a second: it says "working", which is often over by then.
     pub hasty: bool,
-    /// What to tell.
+    /// What to tell once the status is stored.
     pub events: Vec<Note>,
+    /// What to tell in any case: it happened in this pass, and no later one knows of it.
+    pub repaired: Option<Note>,
     /// When to look again.
     pub next: Next,
 }
@@ -160,7 +162,7 @@ pub fn conclude(before: &Before<'_>, finding: &Finding) -> Conclusion {
     let old = conditions(before.status);
     let wanted = wanted(before, finding, &old);
     let events = wanted.as_ref().map_or_else(Vec::new, |new| events(&old, new));
-    let repaired = finding.repaired.iter().map(|what| Note {
+    let repaired = finding.repaired.as_ref().map(|what| Note {
         warning: false,
         reason: Reason::DriftRepaired,
         message: what.clone(),
@@ -168,7 +170,8 @@ pub fn conclude(before: &Before<'_>, finding: &Finding) -> Conclusion {
     let status =
         wanted.map(|conditions| compose(before, finding, conditions)).filter(|status| *status != ours(before.status));
     Conclusion {
-        events: repaired.chain(events).collect(),
+        events,
+        repaired,
         hasty: matches!(
             finding.outcome,
             Outcome::Working(_) | Outcome::Failed { .. } | Outcome::Deleting(_) | Outcome::Down { .. }

@@ -15,7 +15,7 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::{
     Engine, backends, bindings,
-    common::{generation, requested_at},
+    common::{generation, requested_at, uid},
     key::Key,
     kind::Remark,
     outcome::{Before, Conclusion, Finding, Next, Outcome, conclude},
@@ -75,6 +75,7 @@ fn gone(engine: &Engine, key: &Key) {
 
 async fn looked_at(engine: &Arc<Engine>, key: &Key, object: Arc<DynamicObject>) -> (Verdict, PassResult) {
     engine.cache.begin(key);
+    engine.recall(key, uid(&object));
     let finding = match AssertUnwindSafe(run(engine, key, object.clone())).catch_unwind().await {
         Ok(finding) => finding,
         Err(_) => {
@@ -83,12 +84,12 @@ async fn looked_at(engine: &Arc<Engine>, key: &Key, object: Arc<DynamicObject>) 
             Outcome::Failed { why, at_least: Duration::ZERO }.into()
         }
     };
-    // The pass may have written: what follows is about the object as it is now.
-    let object = engine.cache.get(key).unwrap_or(object);
+    // Status may have been written meanwhile, and the spec changed: what the pass found is about the spec that it saw.
+    let now = engine.cache.get(key).filter(|now| uid(now) == uid(&object)).unwrap_or_else(|| object.clone());
     let absent = Value::Null;
     let before = Before {
         generation: generation(&object),
-        status: object.data.get("status").unwrap_or(&absent),
+        status: now.data.get("status").unwrap_or(&absent),
         requested_at: requested_at(&object),
         now: engine.world.now(),
     };
@@ -114,9 +115,11 @@ async fn follow_up(
     finding: &Finding,
     conclusion: Conclusion,
 ) -> (Verdict, PassResult) {
-    tell(engine, key, object, finding, &conclusion);
+    let patience = patience(engine, key, &conclusion);
+    tell(engine, key, object, finding, conclusion.status.is_some() && patience.is_none());
+    speak(engine, object, conclusion.repaired);
     let mut verdict = verdict(engine, conclusion.next);
-    if let Some(patience) = patience(engine, key, &conclusion) {
+    if let Some(patience) = patience {
         // A later pass says it, if it is still true.
         verdict = sooner(verdict, patience);
     } else if let Some(status) = &conclusion.status {
@@ -174,7 +177,7 @@ fn result(outcome: &Outcome, verdict: Verdict) -> PassResult {
     }
 }
 
-fn speak(engine: &Engine, object: &DynamicObject, notes: Vec<super::outcome::Note>) {
+fn speak(engine: &Engine, object: &DynamicObject, notes: impl IntoIterator<Item = super::outcome::Note>) {
     for note in notes {
         engine.events.tell(reference(object), note);
     }
@@ -194,15 +197,15 @@ fn reference(object: &DynamicObject) -> ObjectReference {
 }
 
 /// Log line and metrics of one pass.
-fn tell(engine: &Engine, key: &Key, object: &DynamicObject, finding: &Finding, conclusion: &Conclusion) {
+fn tell(engine: &Engine, key: &Key, object: &DynamicObject, finding: &Finding, news: bool) {
     match &finding.outcome {
         Outcome::Failed { why, .. } => {
             warn!(reason = %why.reason, message = why.message, "failed; will be tried again")
         }
-        Outcome::Stalled { why, .. } if conclusion.status.is_some() => {
+        Outcome::Stalled { why, .. } if news => {
             warn!(reason = %why.reason, message = why.message, "stalled; a person must act");
         }
-        outcome if conclusion.status.is_some() => info!(outcome = outcome.name(), "status changes"),
+        outcome if news => info!(outcome = outcome.name(), "status changes"),
         outcome => debug!(outcome = outcome.name(), "nothing new"),
     }
     if let Some(what) = &finding.repaired {

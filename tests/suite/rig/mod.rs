@@ -3,6 +3,7 @@
 
 mod children;
 mod scene;
+mod traces;
 mod wire;
 
 use std::{
@@ -217,6 +218,13 @@ fn write_operator_kubeconfig(admin: &Path, credentials: &Credentials, path: &Pat
     }
     let text = serde_json::to_string(&kubeconfig).expect("JSON is YAML");
     std::fs::write(path, text).expect("a kubeconfig");
+}
+
+/// The lines of a file of JSON that mention something. The last may be half written.
+fn json_lines(path: &Path, mention: &str) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(path).expect("a log");
+    let lines = text.lines().filter(|line| line.contains(mention));
+    lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 async fn ready(metrics: SocketAddr) -> bool {

@@ -23,11 +23,14 @@ pub struct Scene {
     pub client: Client,
     /// Its namespace; the project and the LoopbackBackend have the same name.
     pub name: String,
+    /// The token that its binding uses at first, and the token's id.
+    pub token: (String, String),
 }
 
 /// All permissions that the kinds need.
 pub fn permissions() -> Vec<String> {
-    let keys = [LoadBalancer::PERMISSION].into_iter().chain(LoadBalancer::MEMBERS.iter().map(|(_, key)| *key));
+    let keys =
+        [LoadBalancer::PERMISSION].into_iter().chain(LoadBalancer::MEMBERS.iter().map(|members| members.permission));
     keys.flat_map(|key| ["read", "create", "update", "delete"].map(|verb| format!("{key}:{verb}"))).collect()
 }
 
@@ -44,18 +47,15 @@ impl Scene {
         let name = format!("{what}-{}", rig.number());
         let client = rig.client();
         rig.wire.project(&name).await;
-        let (_, token) = rig.wire.token(&name, &permissions()).await;
-        let scene = Self { rig, client, name: name.clone() };
+        let (id, token) = rig.wire.token(&name, &permissions()).await;
+        let scene = Self { rig, client, name: name.clone(), token: (token.clone(), id) };
         scene.secret("loopback-system", &name, &token).await;
         scene
             .apply(
                 json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"scene": name}}}),
             )
             .await;
-        scene
-            .grant(json!([{"name": "all", "organization": ORGANIZATION, "projects": [name],
-            "namespaces": {"from": "Selector", "selector": {"matchLabels": {"scene": name}}}}]))
-            .await;
+        scene.grant_all().await;
         scene
     }
 
@@ -64,6 +64,19 @@ impl Scene {
         self.apply(json!({"apiVersion": "loopback.cloud/v1alpha1", "kind": "LoopbackBackend", "metadata": {"name": self.name},
             "spec": {"tokenSecretRef": {"namespace": "loopback-system", "name": self.name, "key": "token"}, "grants": grants}}))
             .await;
+    }
+
+    /// Grants this scene's namespace its project.
+    pub async fn grant_all(&self) {
+        self.grant(json!([{"name": "all", "organization": ORGANIZATION, "projects": [self.name],
+            "namespaces": {"from": "Selector", "selector": {"matchLabels": {"scene": self.name}}}}]))
+            .await;
+    }
+
+    /// Binds with a token of the namespace's own, in a Secret named `own`.
+    pub async fn bind_own(&self, name: &str) {
+        self.secret(&self.name, "own", &self.token.0).await;
+        self.bind(name, json!({"tokenSecretRef": {"name": "own", "key": "token"}})).await;
     }
 
     /// Makes a ProjectBinding; `how` adds to its spec.
@@ -118,6 +131,12 @@ impl Scene {
         self.api(kind).patch(name, &PatchParams::default(), &patch).await.expect("the patch is taken")
     }
 
+    /// Takes an object's whole status away.
+    pub async fn erase_status(&self, kind: &str, name: &str) {
+        let patch = Patch::Merge(json!({"status": null}));
+        self.api(kind).patch_status(name, &PatchParams::default(), &patch).await.expect("the patch is taken");
+    }
+
     /// Asks for deletion.
     pub async fn delete(&self, kind: &str, name: &str) {
         self.api(kind).delete(name, &Default::default()).await.expect("it can be deleted");
@@ -148,8 +167,18 @@ impl Scene {
 
     /// Waits until an object is Stalled for this reason.
     pub async fn until_stalled(&self, kind: &str, name: &str, reason: &str) -> DynamicObject {
-        let object = self.until_condition(kind, name, "Stalled", "True").await;
-        assert_eq!(reason_of(&object, "Stalled"), reason, "{}", message_of(&object, "Stalled"));
+        self.until_reason(kind, name, "Stalled", reason).await
+    }
+
+    /// Waits until an object has a condition that is true for this reason.
+    pub async fn until_reason(&self, kind: &str, name: &str, condition_type: &str, reason: &str) -> DynamicObject {
+        within(PATIENCE, async || {
+            let object = self.get(kind, name).await;
+            object.is_some_and(|object| reason_of(&object, condition_type) == reason)
+        })
+        .await;
+        let object = self.until_condition(kind, name, condition_type, "True").await;
+        assert_eq!(reason_of(&object, condition_type), reason, "{}", message_of(&object, condition_type));
         object
     }
 

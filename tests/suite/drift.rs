@@ -1,0 +1,78 @@
+//! What others change in the backend is noticed and repaired at once.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::{
+    laws::kinds,
+    rig::{Scene, condition, rig, until},
+};
+
+/// A repair takes less than a second; a busy machine has ten times as much.
+const LIMIT: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_behind_our_back_is_repaired_within_a_second_and_told() {
+    let (rig, _peace) = rig().await;
+    for law in kinds() {
+        let scene = Scene::new(rig, "drift").await;
+        law.make(&scene, "x").await;
+        let before = scene.held(law.collection).await.remove(0);
+        let tampered = Instant::now();
+        scene.wire().patch(&scene.name, law.collection, &before, law.tampering.clone()).await;
+        until("it is repaired", async || {
+            let held = scene.held(law.collection).await.remove(0);
+            held.intent == before.intent && held.intent_revision > before.intent_revision
+        })
+        .await;
+        println!("{}: a change was repaired after {} ms", law.kind, tampered.elapsed().as_millis());
+        assert!(tampered.elapsed() < LIMIT, "{:?}", tampered.elapsed());
+        let event = scene.until_event("x", "DriftRepaired", LIMIT).await;
+        assert!(event.contains("set "), "the event says what was done: {event}");
+        scene.until_ready(law.kind, "x").await;
+        assert_eq!(scene.events("x").await.len(), 1, "{:?}", scene.events("x").await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_deleted_behind_our_back_is_made_anew_and_told() {
+    let (rig, _peace) = rig().await;
+    for law in kinds() {
+        let scene = Scene::new(rig, "drift-gone").await;
+        law.make(&scene, "x").await;
+        let before = scene.held(law.collection).await.remove(0);
+        let deleted = Instant::now();
+        scene.wire().delete(&scene.name, law.collection, &before).await;
+        until("it is there again", async || {
+            let held = scene.held(law.collection).await;
+            held.first().is_some_and(|held| held.id != before.id && held.intent == before.intent)
+        })
+        .await;
+        println!("{}: a deletion was repaired after {} ms", law.kind, deleted.elapsed().as_millis());
+        assert!(deleted.elapsed() < LIMIT, "{:?}", deleted.elapsed());
+        scene.until_event("x", "DriftRepaired", LIMIT).await;
+        let id = scene.held(law.collection).await[0].id.clone();
+        until("the status names the new one", async || {
+            scene.get(law.kind, "x").await.unwrap().data["status"]["id"] == id.as_str()
+        })
+        .await;
+        scene.until_ready(law.kind, "x").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_deleted_under_observe_is_only_reported() {
+    let (rig, _peace) = rig().await;
+    for law in kinds() {
+        let scene = Scene::new(rig, "drift-observed").await;
+        law.make(&scene, "x").await;
+        scene.apply(scene.manifest(law.kind, "x", law.with(json!({"managementPolicy": "Observe"})))).await;
+        let ready = scene.until_ready(law.kind, "x").await;
+        assert!(condition(&ready, "Drifted").is_none());
+        let held = scene.held(law.collection).await.remove(0);
+        scene.wire().delete(&scene.name, law.collection, &held).await;
+        scene.until_stalled(law.kind, "x", "ImportNotFound").await;
+        assert!(scene.held(law.collection).await.is_empty());
+    }
+}

@@ -1,0 +1,33 @@
+//! What the operator did, as others saw it: the API server's audit log, its own log.
+
+use serde_json::Value;
+
+use super::{Scene, json_lines};
+
+const OPERATOR: &str = "system:serviceaccount:loopback-system:loopback-operator";
+const WRITES: [&str; 4] = ["create", "patch", "update", "delete"];
+
+impl Scene {
+    /// Writes of the operator to an object of this namespace, in order: the verb, and the subresource if there is one.
+    pub fn writes(&self, name: &str) -> Vec<String> {
+        self.audit(|entry, about| {
+            let verb = entry["verb"].as_str().filter(|verb| WRITES.contains(verb))?;
+            let ours = entry["user"]["username"] == OPERATOR && about["name"] == name && about["resource"] != "events";
+            ours.then(|| format!("{verb} {}", about["subresource"].as_str().unwrap_or_default()).trim_end().to_owned())
+        })
+    }
+
+    /// What `take` makes of the API server's audit entries about this namespace.
+    fn audit<T>(&self, take: impl Fn(&Value, &Value) -> Option<T>) -> Vec<T> {
+        let entries = json_lines(&self.rig.audit_log, &self.name);
+        let about = entries.iter().filter(|entry| entry["objectRef"]["namespace"] == self.name.as_str());
+        about.filter_map(|entry| take(entry, &entry["objectRef"])).collect()
+    }
+
+    /// How many passes found an object Ready and had nothing to write.
+    pub fn passes(&self, name: &str) -> usize {
+        let about = format!("namespace=\"{}\" name=\"{name}\"", self.name);
+        let quiet = |line: &&str| line.contains(&about) && line.contains("nothing new outcome=\"Ready\"");
+        self.rig.operator.log().lines().filter(quiet).count()
+    }
+}
