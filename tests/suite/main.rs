@@ -7,5 +7,6 @@ mod balancer;
 mod drift;
 mod house;
 mod laws;
+mod refused;
 mod rig;
 mod servers;
