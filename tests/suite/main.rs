@@ -10,3 +10,4 @@ mod laws;
 mod refused;
 mod rig;
 mod servers;
+mod telemetry;
