@@ -13,4 +13,5 @@ mod rig;
 mod rights;
 mod servers;
 mod telemetry;
+mod token;
 mod tools;
