@@ -1,5 +1,6 @@
 //! The operator has the rights that it uses, and no others: the roles in `deploy/` compared with what the API server noted
-//! down. Runs when no other test does.
+//! down. Tests start in the order of their names: this one is the last, so that it sees what all others caused, and does
+//! by itself what it needs when it is the only one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -90,7 +91,7 @@ async fn everything(rig: &'static Rig) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn are_exactly_those_that_are_used() {
+async fn rights_are_exactly_those_that_are_used() {
     let (rig, _alone) = alone().await;
     everything(rig).await;
     let granted = granted();
