@@ -325,6 +325,8 @@ async fn what_cannot_be_imported_says_so() {
     beside.apply("held", import(&held)).await;
     let holder = format!("{KIND} {}/beside", beside.scene.name);
     beside.stalled("held", "OwnedByAnother", &[&held, &holder, "Retain", "spec.import.fromCluster"]).await;
+    let kept = rig.wire.get(&beside.scene.name, "load-balancers", &held).await;
+    assert_eq!(kept.owner.map(|owner| owner.name).as_deref(), Some("beside"), "the holder lost what it held");
     let mut observe = spec(8080);
     observe["managementPolicy"] = json!("Observe");
     beside.apply("nothing", observe).await;
