@@ -248,7 +248,7 @@ async fn met(
     link: &Arc<Link>,
     held: Option<Remark>,
 ) -> Finding {
-    if let Some(outcome) = unwell(link) {
+    if let Some(outcome) = unwell(link, &binding.spec) {
         // Users keep what they know of the link: its health is theirs to see as well.
         if !matches!(engine.connections.get(key), Some(Bound::To { link: known, .. }) if Arc::ptr_eq(&known, link)) {
             engine.bind(key, Some(Bound::Connecting));
@@ -275,7 +275,7 @@ async fn met(
     Finding { outcome, synced: true, fields: Some(fields), repaired: None }
 }
 
-fn unwell(link: &Link) -> Option<Outcome> {
+fn unwell(link: &Link, spec: &ProjectBindingSpec) -> Option<Outcome> {
     match link.health() {
         Health::Up => None,
         Health::Starting => Some(Outcome::Working(Remark::new(Reason::Progressing, "Connecting to the backend"))),
@@ -289,7 +289,12 @@ fn unwell(link: &Link) -> Option<Outcome> {
                 404 => Reason::ProjectNotFound,
                 _ => Reason::Denied,
             };
-            Some(Outcome::Stalled { why: Remark::new(reason, problem.detail.clone()), again: true })
+            // A project that does not exist is refused like one that may not be seen: a misspelt name must show.
+            let message = match problem.status {
+                401 => problem.detail.clone(),
+                _ => format!("Project {} of organization {}: {}", spec.project, spec.organization, problem.detail),
+            };
+            Some(Outcome::Stalled { why: Remark::new(reason, message), again: true })
         }
     }
 }

@@ -34,7 +34,7 @@ use tokio::{
 
 pub use self::{
     children::Program,
-    scene::{Scene, condition, message_of, reason_of, status_of},
+    scene::{Scene, condition, message_of, permissions, reason_of, status_of},
     wire::Wire,
 };
 
