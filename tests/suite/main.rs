@@ -6,4 +6,6 @@ mod bad_inputs;
 mod drift;
 mod house;
 mod laws;
+mod references;
 mod rig;
+mod watches;
