@@ -253,11 +253,12 @@ struct Sink {
 impl Sink {
     async fn run(self, drain: Drain) {
         loop {
-            let last = tokio::select! {
+            tokio::select! {
                 biased;
-                () = self.pending.more.notified() => false,
-                () = drain.wait() => true,
-            };
+                () = self.pending.more.notified() => {}
+                () = drain.wait() => {}
+            }
+            let last = drain.started();
             let batch = self.pending.take();
             if let Err(problem) = self.write(batch.clone()).await {
                 tracing::error!(%problem, "what a plane reported cannot be written");
@@ -294,3 +295,7 @@ impl Sink {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "hub_tests.rs"]
+mod tests;

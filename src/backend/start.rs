@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     net::{Ipv6Addr, SocketAddr},
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -194,9 +194,14 @@ async fn open(state_dir: &Path, world: &World) -> Result<Arc<dyn Store>, StartPr
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(state_dir).map_err(unusable)?;
     let (path, world) = (state_dir.join("store.redb"), world.clone());
-    let opening = tokio::task::spawn_blocking(move || RedbStore::open(&path, &world));
-    let store = opening.await.map_err(|problem| unusable(io::Error::other(problem)))??;
-    Ok(Arc::new(store))
+    let opening = tokio::task::spawn_blocking(move || {
+        let store = RedbStore::open(&path, &world)?;
+        // The folder may have been made by somebody else, and hashes of secrets are nobody else's business.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
+            .map_err(|problem| StartProblem::StateDir { path, problem })?;
+        Ok::<_, StartProblem>(store)
+    });
+    Ok(Arc::new(opening.await.map_err(|problem| unusable(io::Error::other(problem)))??))
 }
 
 async fn watch_plane(

@@ -78,7 +78,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let world = World::real();
     let started = tokio::select! {
         biased;
-        () = signal() => return Ok(()),
+        () = signal() => return args.interrupted(),
         started = Session::start(options, &world, &progress) => started,
     };
     let mut session = started.map_err(Failure::from_error)?;
@@ -92,7 +92,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 async fn serve(args: &Args, session: &mut Session, progress: &Progress) -> Result<(), Failure> {
     let shown = tokio::select! {
         biased;
-        () = signal() => return Ok(()),
+        () = signal() => return args.interrupted(),
         shown = show(args, session, progress) => shown.map_err(Failure::from_error)?,
     };
     if args.exit_when_ready {
@@ -133,6 +133,14 @@ fn not_ready(objects: &[String]) -> String {
 }
 
 impl Args {
+    /// A signal before the samples are Ready is how most sessions may end, but not one that is to tell whether they are.
+    fn interrupted(&self) -> Result<(), Failure> {
+        match self.exit_when_ready {
+            true => Err(Failure::new("stopped by a signal before all samples were Ready")),
+            false => Ok(()),
+        }
+    }
+
     fn options(&self) -> Result<Options, Failure> {
         if self.demo_targets.len() != 2 {
             return Err(Failure::new("--demo-targets takes two addresses, for instance 127.0.0.1:8081,127.0.0.1:8082"));

@@ -13,11 +13,7 @@ use super::{LoopbackBackend, ProjectBinding, ProjectLoadBalancer};
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
     vec![
-        finished(
-            LoopbackBackend::crd(),
-            &[("URL", "string", ".spec.url"), ("Bindings", "integer", ".status.bindings")],
-            None,
-        ),
+        finished(LoopbackBackend::crd(), &[("URL", "string", ".spec.url")], None),
         finished(
             ProjectBinding::crd(),
             &[("Organization", "string", ".spec.organization"), ("Project", "string", ".spec.project")],

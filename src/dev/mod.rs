@@ -8,6 +8,7 @@ pub mod binaries;
 pub mod cluster;
 pub mod controlplane;
 pub mod demo;
+mod kubectl;
 pub mod manifests;
 mod process;
 pub mod progress;

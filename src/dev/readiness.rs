@@ -8,7 +8,6 @@ use kube::{
     api::DynamicObject,
     runtime::wait::{Condition, await_condition},
 };
-use serde_json::Value;
 
 use super::apply::Applied;
 
@@ -68,7 +67,7 @@ fn title(applied: &Applied) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,7 +19,7 @@ use super::{
     cluster::{Cluster, ClusterProblem, Credentials},
     controlplane::{self, Claim, ControlPlane, Port, StartProblem},
     demo::{self, DemoProblem},
-    manifests,
+    kubectl, manifests,
     progress::Progress,
     readiness::{self, Looked},
     tips::{self, Place},
@@ -71,6 +71,16 @@ pub struct Options {
 /// Why a session did not start or could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionProblem {
+    /// An address that something listens on already.
+    #[error("cannot listen on {address}: {source}: stop what uses it or pass {flag} with another address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The flag that sets it.
+        flag: &'static str,
+        /// What went wrong.
+        source: io::Error,
+    },
     /// The control plane.
     #[error(transparent)]
     ControlPlane(#[from] StartProblem),
@@ -145,11 +155,15 @@ impl Session {
     /// The first part that does not start; those that had started are ended.
     pub async fn start(options: Options, world: &World, progress: &Progress) -> Result<Self, SessionProblem> {
         let paths = Paths::below(&options.state_dir);
+        check_listeners(&options)?;
         let kubernetes = Kubernetes::start(&options, world, progress).await?;
         let cluster = kubernetes.cluster();
         cluster.write_kubeconfig(&paths.kubeconfig)?;
         let client = cluster.client()?;
         apply(&client, MANAGER, manifests::operator()?, Existing::Update).await?;
+        if let Some(own) = kubernetes.own_listener() {
+            kubectl::forget_kinds(own.port());
+        }
         let (drain, demo_drain, operator_drain) = (Drain::new(), Drain::new(), Drain::new());
         let backend = start_backend(&options, &paths, &kubernetes, world, &drain).await?;
         apply(&client, MANAGER, vec![token_secret(&paths.operator_token)?], Existing::Update).await?;
@@ -299,6 +313,16 @@ impl Kubernetes {
     }
 }
 
+/// Before the long work: who must choose another address should know it now.
+fn check_listeners(options: &Options) -> Result<(), SessionProblem> {
+    let flags = [("--api-listen", options.api_listen), ("--metrics-listen", options.metrics_listen)];
+    let demo = options.demo_targets.iter().map(|address| ("--demo-targets", *address));
+    for (flag, address) in flags.into_iter().chain(demo) {
+        TcpListener::bind(address).map_err(|source| SessionProblem::Listen { address, flag, source })?;
+    }
+    Ok(())
+}
+
 async fn start_backend(
     options: &Options,
     paths: &Paths,
@@ -323,7 +347,7 @@ async fn start_backend(
 fn operator_rules() -> Vec<Rule> {
     let verbs = [Verb::Read, Verb::Create, Verb::Update, Verb::Delete];
     let keys = kinds::all().into_iter().flat_map(|kind| {
-        let members = kind.members.iter().map(|(_, key)| *key);
+        let members = kind.members.iter().map(|members| members.permission);
         std::iter::once(kind.permissions).chain(members).collect::<Vec<_>>()
     });
     keys.flat_map(|key| verbs.map(|verb| Permission::new(key, verb)))
@@ -362,6 +386,26 @@ fn operator_options(options: &Options, credentials: &Credentials, api: SocketAdd
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_taken_address_is_told_with_its_flag() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let mut options = Options {
+            context: None,
+            state_dir: PathBuf::new(),
+            kubernetes_port: 0,
+            api_listen: any,
+            metrics_listen: any,
+            address_pool: "127.10.0.0/16".parse().unwrap(),
+            ipv6_address: Ipv6Addr::LOCALHOST,
+            demo_targets: vec![any, any],
+        };
+        check_listeners(&options).unwrap();
+        options.metrics_listen = taken.local_addr().unwrap();
+        let problem = check_listeners(&options).unwrap_err().to_string();
+        assert!(problem.ends_with("stop what uses it or pass --metrics-listen with another address"), "{problem}");
+    }
 
     #[test]
     fn the_samples_name_the_secret_and_the_project() {

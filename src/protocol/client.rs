@@ -15,6 +15,8 @@ use super::{Claim, Code, Create, Cursor, Frame, Owner, Page, Problem, ProjectVie
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the feed may be silent: the backend sends a line at least every 10 s.
 pub const FEED_SILENCE: Duration = Duration::from_secs(25);
+/// Idle connections are given up before the backend does it, or a call could meet a connection that is just being closed.
+const IDLE: Duration = Duration::from_secs(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest answer to a call, in bytes; what is larger is not from a backend of ours.
 const ANSWER_LIMIT: usize = 8 << 20;
@@ -94,6 +96,7 @@ impl From<String> for BadAddress {
 pub fn http() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .user_agent(concat!("loopback-operator/", env!("CARGO_PKG_VERSION")))
@@ -245,6 +248,8 @@ async fn send(request: RequestBuilder) -> Result<Response, CallError> {
     let retry_after = retry_after(&answer);
     let bytes = whole(answer).await?;
     match serde_json::from_slice::<Problem>(&bytes) {
+        // The backend gave up on it, but may have done it: a call that took too long answers so, too.
+        Ok(problem) if problem.code == Code::Internal => Err(CallError::Doubtful(problem.to_string())),
         Ok(problem) => {
             let retry_after = problem.retry_after.or(retry_after);
             Err(CallError::Refused(Box::new(Problem { retry_after, ..problem })))

@@ -89,6 +89,15 @@ pub struct Object<I, S> {
 /// An object whose service is not known to the code that handles it.
 pub type RawObject = Object<Value, Value>;
 
+/// A map by name in an intent whose entries have a permission key of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Members {
+    /// Field of the intent.
+    pub field: &'static str,
+    /// Permission key.
+    pub permission: &'static str,
+}
+
 /// The intent of one service's objects, and where they live in the API.
 pub trait Intent: Clone + PartialEq + Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// What the plane reports for the whole object.
@@ -98,7 +107,7 @@ pub trait Intent: Clone + PartialEq + Serialize + DeserializeOwned + JsonSchema 
     /// The permission key that guards it, for instance `project.load_balancer`.
     const PERMISSION: &'static str;
     /// Maps by name in the intent whose members have permission keys of their own.
-    const MEMBERS: &'static [(&'static str, &'static str)];
+    const MEMBERS: &'static [Members];
     /// Field of the intent that holds the name people gave it.
     const NAME_FIELD: &'static str;
 }

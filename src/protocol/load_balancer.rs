@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Intent;
+use super::{Intent, Members};
 
 /// What a load balancer shall be. Absent fields mean the documented value; the backend returns exactly what it was sent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -177,7 +177,9 @@ impl Intent for LoadBalancer {
     type State = State;
     const COLLECTION: &'static str = "load-balancers";
     const PERMISSION: &'static str = "project.load_balancer";
-    const MEMBERS: &'static [(&'static str, &'static str)] =
-        &[("services", "project.load_balancer.service"), ("targets", "project.load_balancer.target")];
+    const MEMBERS: &'static [Members] = &[
+        Members { field: "services", permission: "project.load_balancer.service" },
+        Members { field: "targets", permission: "project.load_balancer.target" },
+    ];
     const NAME_FIELD: &'static str = "name";
 }

@@ -9,7 +9,7 @@ mod permission;
 mod problem;
 mod tenancy;
 
-pub use envelope::{Etag, Intent, Member, Object, ObjectId, Owner, Phase, RawObject, Reality, Revision};
+pub use envelope::{Etag, Intent, Member, Members, Object, ObjectId, Owner, Phase, RawObject, Reality, Revision};
 pub use feed::{Cursor, Frame};
 pub use permission::{Access, Permission, Rule, Verb};
 pub use problem::{Code, Problem};

@@ -3,9 +3,11 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_inputs;
+mod balancer;
 mod drift;
 mod house;
 mod laws;
 mod references;
 mod rig;
+mod servers;
 mod watches;

@@ -86,8 +86,11 @@ async fn an_object_that_does_not_fit_stops_nothing(scene: &Scene, law: &Law, man
     let found = definition(scene, law).await;
     let name = found.metadata.name.unwrap();
     // As an older version of the definition may have taken it.
-    let loose = json!([{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema",
-        "value": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}]);
+    let loose = json!([
+        {"op": "remove", "path": "/spec/versions/0/selectableFields"},
+        {"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema",
+            "value": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+    ]);
     let loose: Patch<CustomResourceDefinition> = Patch::Json(serde_json::from_value(loose).unwrap());
     definitions(&scene.client).patch(&name, &PatchParams::default(), &loose).await.unwrap();
     let odd = scene.manifest(law.kind, "odd", json!({"services": "none", "targets": 7}));

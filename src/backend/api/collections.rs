@@ -8,17 +8,8 @@ use serde_json::Value;
 use super::shape;
 use crate::{
     backend::checks::Checks,
-    protocol::{Intent, Object, Page, Permission, Problem, Verb, load_balancer::LoadBalancer},
+    protocol::{Intent, Members, Object, Page, Permission, Problem, Verb, load_balancer::LoadBalancer},
 };
-
-/// A map in an intent whose entries have a permission key of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Members {
-    /// Field of the intent.
-    pub field: &'static str,
-    /// Permission key.
-    pub permission: &'static str,
-}
 
 /// JSON schemas of a collection, as references into the generator's definitions.
 pub struct Schemas {
@@ -52,13 +43,13 @@ pub struct Collection {
 impl Collection {
     /// The collection of a service's intents.
     #[must_use]
-    pub fn of<I: Intent>(prefix: &'static str, members: &'static [Members], checks: Arc<dyn Checks>) -> Self {
+    pub fn of<I: Intent>(prefix: &'static str, checks: Arc<dyn Checks>) -> Self {
         Self {
             path: I::COLLECTION,
             prefix,
             permission: I::PERMISSION,
             name_field: I::NAME_FIELD,
-            members,
+            members: I::MEMBERS,
             checks,
             schemas: schemas::<I>,
             shape: shape::typed::<I>,
@@ -114,11 +105,7 @@ impl Registry {
     /// The collections of this release.
     #[must_use]
     pub fn new(load_balancing: Arc<dyn Checks>) -> Self {
-        const MEMBERS: &[Members] = &[
-            Members { field: "services", permission: "project.load_balancer.service" },
-            Members { field: "targets", permission: "project.load_balancer.target" },
-        ];
-        Self(vec![Arc::new(Collection::of::<LoadBalancer>("lb", MEMBERS, load_balancing))])
+        Self(vec![Arc::new(Collection::of::<LoadBalancer>("lb", load_balancing))])
     }
 
     /// The collection at that path.

@@ -76,8 +76,9 @@ fn open(path: &str, name: &str, summary: &'static str, serve: Open) -> Endpoint 
     Endpoint { serve: Serve::Open(serve), ..endpoint }
 }
 
+/// A write that writes nothing asks reader and writer.
 async fn ready(api: Api) -> Result<Answer, Problem> {
-    store::read(&*api.store, |_| Ok(())).await?;
+    store::write(&*api.store, false, |_| Ok(())).await?;
     Answer::ok(&"ok")
 }
 

@@ -172,7 +172,7 @@ where
         ended
     });
     let ended = store.submit(Job { durable, work }).await?;
-    let answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(panicked)??;
+    let answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(|| Err(panicked()))?;
     match ended {
         Ended::Committed(revision) | Ended::Unchanged(revision) => Ok(Written { answer, revision }),
         Ended::Aborted => Err(StoreProblem::Closed.into()),
@@ -196,10 +196,10 @@ where
     });
     store.look(look).await?;
     let answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    answer.ok_or_else(panicked)?
+    answer.unwrap_or_else(|| Err(panicked()))
 }
 
 /// A closure that returned has left its answer.
-fn panicked() -> StoreProblem {
-    StoreProblem::Engine("a transaction panicked".to_owned())
+fn panicked() -> Problem {
+    Problem::new(Code::Internal, "a defect; the backend's log says more")
 }

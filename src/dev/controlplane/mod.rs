@@ -32,6 +32,7 @@ use crate::runtime::World;
 use certificates::Certificates;
 use child::Child;
 use flags::Settings;
+use ready::{Probe, Wait};
 use state::State;
 
 /// How often free ports are drawn anew when another program was faster.
@@ -116,10 +117,11 @@ impl ControlPlane {
     pub async fn start(options: Options, world: &World, progress: &Progress) -> Result<Self, StartProblem> {
         tls::ensure_provider();
         let state = State::take(&options.state_dir)?;
-        let binaries = binaries::find(&options.sources, progress).await?;
         let certificates = Certificates::ensure(&state.certificates(), world.now())?;
         let mut settings = prepare(&options, &state, certificates)?;
+        // Before the long work: who must choose another port should know it now.
         choose_ports(&options, &mut settings).await?;
+        let binaries = binaries::find(&options.sources, progress).await?;
         let cluster = admin_cluster(&settings).await?;
         let spawner = Spawner::new().map_err(|source| StartProblem::Spawn { program: Program::Etcd, source })?;
         let children = BTreeMap::new();
@@ -229,13 +231,12 @@ impl ControlPlane {
     }
 
     async fn wait_ready(&mut self, program: Program) -> Result<(), StartProblem> {
-        let (within, settings, cluster) = (self.ready_within, &self.settings, &self.cluster);
-        let wait = ready::Wait { program, within, children: &mut self.children };
-        match program {
-            Program::Etcd => wait.until(ready::etcd(settings)?).await,
-            Program::ApiServer => wait.until(ready::api_server(cluster.client()?)).await,
-            Program::ControllerManager => Ok(()), // says nothing that we could wait for
-        }
+        let probe = match program {
+            Program::Etcd => Probe::etcd(&self.settings)?,
+            Program::ApiServer => Probe::api_server(&self.settings)?,
+            Program::ControllerManager => return Ok(()), // says nothing that we could wait for
+        };
+        Wait { program, within: self.ready_within, children: &mut self.children }.until(probe).await
     }
 
     async fn move_ports(&mut self, options: &Options) -> Result<(), StartProblem> {

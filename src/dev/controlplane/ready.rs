@@ -1,7 +1,8 @@
 //! Waits until a program is ready, and no longer once a program has ended.
 
-use std::{collections::BTreeMap, io, path::Path, time::Duration};
+use std::{collections::BTreeMap, io, time::Duration};
 
+use reqwest::{Certificate, Client, Identity};
 use tokio::time::Instant;
 
 use super::{Child, Settings, StartProblem, state};
@@ -21,19 +22,15 @@ pub(super) struct Wait<'a> {
 
 impl Wait<'_> {
     /// Asks until the answer is good.
-    pub(super) async fn until<F>(self, ask: impl Fn() -> F) -> Result<(), StartProblem>
-    where
-        F: Future<Output = Result<(), String>>,
-    {
+    pub(super) async fn until(self, probe: Probe) -> Result<(), StartProblem> {
         let deadline = Instant::now() + self.within;
         loop {
             for (program, child) in self.children.iter_mut() {
                 check(*program, child)?;
             }
-            let answer = tokio::time::timeout(ANSWER_LIMIT, ask()).await;
-            let Err(last) = answer.unwrap_or_else(|_| Err("no answer".to_owned())) else { return Ok(()) };
+            let Err(last) = probe.ask().await else { return Ok(()) };
             if Instant::now() >= deadline {
-                return Err(self.not_ready(last));
+                return Err(self.not_ready(last.to_string()));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -62,36 +59,49 @@ pub(super) fn check(program: Program, child: &mut Child) -> Result<(), StartProb
     }
 }
 
-/// Asks etcd whether it is healthy, with the client certificate of the API server.
-pub(super) fn etcd(
-    settings: &Settings,
-) -> Result<impl Fn() -> futures::future::BoxFuture<'static, Result<(), String>> + use<>, StartProblem> {
-    let certificates = &settings.certificates;
-    let read = |path: &Path| std::fs::read(path).map_err(|source| state::problem(path, source));
-    let authority = read(&certificates.certificate("server-ca"))?;
-    let mut identity = read(&certificates.key("etcd-client"))?;
-    identity.extend(read(&certificates.certificate("etcd-client"))?);
-    let client = || {
-        let builder = reqwest::Client::builder().no_proxy().identity(reqwest::Identity::from_pem(&identity)?);
-        builder.tls_certs_only([reqwest::Certificate::from_pem(&authority)?]).build()
-    };
-    let client =
-        client().map_err(|error| StartProblem::Spawn { program: Program::Etcd, source: io::Error::other(error) })?;
-    let url = format!("https://127.0.0.1:{}/health", settings.etcd_port);
-    Ok(move || {
-        let request = client.get(&url).send();
-        let answer = async move { request.await?.error_for_status() };
-        Box::pin(async move { answer.await.map(drop).map_err(|error| error.to_string()) }) as _
-    })
+/// A question that is answered well once a program is ready.
+#[derive(Debug)]
+pub(super) struct Probe {
+    client: Client,
+    url: String,
 }
 
-/// Asks the API server whether it is ready.
-pub(super) fn api_server(client: kube::Client) -> impl Fn() -> futures::future::BoxFuture<'static, Result<(), String>> {
-    move || {
-        let client = client.clone();
-        Box::pin(async move {
-            let request = http::Request::get("/readyz").body(Vec::new()).map_err(|error| error.to_string())?;
-            client.request_text(request).await.map(drop).map_err(|error| error.to_string())
-        })
+impl Probe {
+    /// Of etcd, as the API server, whom alone it lets in.
+    pub(super) fn etcd(settings: &Settings) -> Result<Self, StartProblem> {
+        Self::new(settings, Program::Etcd, "etcd-client", format!("https://127.0.0.1:{}/health", settings.etcd_port))
     }
+
+    /// Of the API server, as its admin.
+    pub(super) fn api_server(settings: &Settings) -> Result<Self, StartProblem> {
+        let url = format!("https://127.0.0.1:{}/readyz", settings.api_port);
+        Self::new(settings, Program::ApiServer, "admin", url)
+    }
+
+    fn new(settings: &Settings, program: Program, identity: &str, url: String) -> Result<Self, StartProblem> {
+        let certificates = &settings.certificates;
+        let mut pem = Vec::new();
+        for path in
+            [certificates.key(identity), certificates.certificate(identity), certificates.certificate("server-ca")]
+        {
+            pem.push(std::fs::read(&path).map_err(|source| state::problem(&path, source))?);
+        }
+        let authority = pem.pop().unwrap_or_default();
+        let client = client(&authority, &pem.concat())
+            .map_err(|error| StartProblem::Spawn { program, source: io::Error::other(error) })?;
+        Ok(Self { client, url })
+    }
+
+    async fn ask(&self) -> reqwest::Result<()> {
+        self.client.get(&self.url).send().await?.error_for_status().map(drop)
+    }
+}
+
+fn client(authority: &[u8], identity: &[u8]) -> reqwest::Result<Client> {
+    Client::builder()
+        .no_proxy()
+        .timeout(ANSWER_LIMIT)
+        .identity(Identity::from_pem(identity)?)
+        .tls_certs_only([Certificate::from_pem(authority)?])
+        .build()
 }

@@ -112,7 +112,6 @@ fn judge(problem: &Problem) -> Outcome {
             let why = Remark::new(Reason::Throttled, "The backend asks for fewer calls");
             Outcome::Failed { why, at_least }
         }
-        Code::Internal => Outcome::Failed { why: Remark::new(Reason::Error, problem.to_string()), at_least },
         _ => stalled(Reason::Refused, field_first(problem)),
     }
 }

@@ -83,7 +83,7 @@ pub struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    pub(super) fn new(cache: &'a Cache, reader: &'a Key) -> Self {
+    pub(crate) fn new(cache: &'a Cache, reader: &'a Key) -> Self {
         Self { cache, reader }
     }
 

@@ -154,7 +154,7 @@ impl Engine {
     /// Permission keys of all kinds, each with whether it is a member's.
     fn permission_keys(&self) -> Vec<(&'static str, bool)> {
         let of = |kind: &Registered| {
-            let members = kind.members.iter().map(|(_, key)| (*key, true));
+            let members = kind.members.iter().map(|members| (members.permission, true));
             [(kind.permissions, false)].into_iter().chain(members).collect::<Vec<_>>()
         };
         self.kinds.values().flat_map(of).collect()

@@ -8,7 +8,7 @@ use kube::{
 };
 
 use super::{Engine, common::deleting, deletion, driver, key::Key, kind::Kind, outcome::Finding};
-use crate::protocol::Intent;
+use crate::protocol::{Intent, Members};
 
 type Running<'a> = Pin<Box<dyn Future<Output = Finding> + Send + 'a>>;
 
@@ -20,7 +20,7 @@ pub struct Registered {
     /// Its permission key in the backend, and those of its members.
     pub permissions: &'static str,
     /// Members with keys of their own.
-    pub members: &'static [(&'static str, &'static str)],
+    pub members: &'static [Members],
     /// Field of the intent with the natural name.
     pub name_field: &'static str,
     run: for<'a> fn(&'a Engine, &'a Key, Arc<DynamicObject>) -> Running<'a>,

@@ -159,3 +159,109 @@ fn sick(services: &[ServiceStatus], unhealthy: &[Member]) -> Option<Remark> {
     let message = format!("Unhealthy targets: {}; {}: {}", counts.join(", "), first.name, first.message);
     Some(Remark::new(Reason::MembersUnhealthy, message))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        operator::engine::{cache::Cache, key::Key},
+        protocol::{Phase, RawObject, Reality},
+    };
+
+    fn resource(spec: Value) -> ProjectLoadBalancer {
+        serde_json::from_value(json!({
+            "apiVersion": "loopback.cloud/v1alpha1", "kind": "ProjectLoadBalancer",
+            "metadata": {"name": "web", "namespace": "shop"}, "spec": spec
+        }))
+        .unwrap()
+    }
+
+    fn desired(spec: Value) -> Desired<LoadBalancer> {
+        let (cache, key) = (Cache::default(), Key::new("ProjectLoadBalancer", "shop", "web"));
+        LoadBalancers::desired(&resource(spec), &Found::new(&cache, &key), &Seen::new(None).unwrap())
+    }
+
+    fn reported(services: Value, members: Value) -> Report<Status> {
+        let raw = RawObject {
+            id: "lb-1".into(),
+            owner: None,
+            etag: "e".into(),
+            revision: 2,
+            intent_revision: 1,
+            phase: Phase::Live,
+            intent: json!({"name": "web"}),
+            reality: Reality {
+                of: 1,
+                state: json!({"addresses": [{"family": "IPv4", "address": "127.10.0.1"}], "services": services}),
+                members: serde_json::from_value(members).unwrap(),
+            },
+        };
+        let seen = Seen::new(Some(&std::sync::Arc::new(raw))).unwrap();
+        LoadBalancers::report(&resource(json!({"services": []})), &seen)
+    }
+
+    #[test]
+    fn desired_is_the_spec_with_lists_by_name_and_nothing_added() {
+        for (spec, intent) in [
+            (json!({"services": []}), json!({"name": "web", "services": {}, "targets": {}})),
+            (
+                json!({"algorithm": "LeastConnections", "addressFamilies": ["IPv6"],
+                    "services": [{"name": "http", "port": 80, "protocol": "TCP", "allowedOrigins": ["10.0.0.0/8"],
+                        "blockedOrigins": ["10.6.6.0/24"], "targets": [{"name": "a"}],
+                        "healthCheck": {"protocol": "HTTP", "path": "/ok", "interval": "1m30s", "timeout": "500ms",
+                            "healthyThreshold": 1, "unhealthyThreshold": 9}}],
+                    "targets": [{"name": "a", "address": "2001:db8::1", "port": 81, "weight": 0}]}),
+                json!({"name": "web", "algorithm": "LeastConnections", "addressFamilies": ["IPv6"],
+                    "services": {"http": {"port": 80, "protocol": "TCP", "allowedOrigins": ["10.0.0.0/8"],
+                        "blockedOrigins": ["10.6.6.0/24"], "targets": ["a"],
+                        "healthCheck": {"protocol": "HTTP", "path": "/ok", "interval": "1m30s", "timeout": "500ms",
+                            "healthyThreshold": 1, "unhealthyThreshold": 9}}},
+                    "targets": {"a": {"address": "2001:db8::1", "port": 81, "weight": 0}}}),
+            ),
+        ] {
+            let Desired::Want { intent: found, hold, problems } = desired(spec) else { panic!("not wanted") };
+            assert_eq!(serde_json::to_value(found).unwrap(), intent);
+            assert!(hold.is_empty() && problems.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_none_names_its_field() {
+        let spec = json!({"services": [], "targets": [{"name": "a", "address": "example.com", "port": 81}]});
+        let Desired::Invalid(problems) = desired(spec) else { panic!("taken") };
+        assert_eq!(problems[0].field, "spec.targets[a].address");
+    }
+
+    #[test]
+    fn report_tells_what_listens_and_who_is_unwell() {
+        let services = json!({"web": {"healthyTargets": 1, "targets": 2}});
+        let sick = json!({"web": {"state": "Listening"}, "web/a": {"state": "Healthy"},
+            "web/b": {"state": "Unhealthy", "reason": "ConnectFailed", "message": "connection refused"}});
+        let silent = json!({"web": {"state": "NotListening", "reason": "PortInUse", "message": "port 80 is taken"}});
+        let well = json!({"web": {"state": "Listening"}, "web/a": {"state": "Checking"}});
+        for (members, unreal, degraded) in [
+            (&sick, None, Some("Unhealthy targets: 1 of 2 in service web; web/b: connection refused")),
+            (&silent, Some("service web: port 80 is taken"), None),
+            (&well, None, None),
+        ] {
+            let report = reported(services.clone(), members.clone());
+            assert_eq!(report.unreal.as_ref().map(|remark| remark.message.as_str()), unreal);
+            assert_eq!(report.degraded.as_ref().map(|remark| remark.message.as_str()), degraded);
+            assert_eq!(report.status.addresses[0].address, "127.10.0.1");
+        }
+        let status = serde_json::to_value(reported(services, sick).status).unwrap();
+        assert_eq!(status["unhealthyTargets"][0]["name"], "web/b");
+        assert_eq!(status["services"], json!([{"name": "web", "healthyTargets": 1, "targets": 2}]));
+    }
+
+    #[test]
+    fn a_status_lists_fifty_targets_at_most() {
+        let members: BTreeMap<String, Value> =
+            (0..60).map(|n| (format!("web/t{n}"), json!({"state": "Unhealthy", "message": "no"}))).collect();
+        let report = reported(json!({"web": {"healthyTargets": 0, "targets": 60}}), json!(members));
+        assert_eq!(report.status.unhealthy_targets.len(), LISTED);
+        assert!(report.degraded.is_some_and(|remark| remark.message.contains("60 of 60")));
+    }
+}

@@ -29,7 +29,8 @@ pub struct Scene {
 
 /// All permissions that the kinds need.
 pub fn permissions() -> Vec<String> {
-    let keys = [LoadBalancer::PERMISSION].into_iter().chain(LoadBalancer::MEMBERS.iter().map(|(_, key)| *key));
+    let keys =
+        [LoadBalancer::PERMISSION].into_iter().chain(LoadBalancer::MEMBERS.iter().map(|members| members.permission));
     keys.flat_map(|key| ["read", "create", "update", "delete"].map(|verb| format!("{key}:{verb}"))).collect()
 }
 

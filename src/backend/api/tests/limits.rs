@@ -19,7 +19,7 @@ use crate::{
         kept_token::keep_token,
         store::{RedbStore, Store},
     },
-    protocol::{Code, Problem, Rule},
+    protocol::{Code, Frame, Problem, RawObject, Rule},
     runtime::{Drain, World},
 };
 
@@ -122,4 +122,60 @@ async fn a_reader_that_fell_off_the_log_starts_over() {
     let response = quiet.call("GET", &format!("/v3/projects/shop/changes?after={cursor}"), Body::empty()).await;
     let all: Vec<_> = response.into_body().into_data_stream().map(Result::unwrap).collect().await;
     assert!(String::from_utf8(all.concat()).unwrap().contains("{\"type\":\"reset\""));
+}
+
+#[tokio::test]
+async fn what_happens_during_a_snapshot_is_not_lost() {
+    const LIST: &str = "/v3/projects/shop/load-balancers";
+    let quiet = quiet().await;
+    tokio::time::resume();
+    let mut made = Vec::new();
+    for n in 0..200 {
+        let body = format!("{{\"intent\":{{\"name\":\"lb{n}\"}},\"owner\":{}}}", super::rig::owner(&format!("u{n}")));
+        let response = quiet.call("POST", LIST, Body::from(body)).await;
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        made.push(serde_json::from_slice::<RawObject>(&bytes).unwrap());
+    }
+    let response = quiet.call("GET", "/v3/projects/shop/changes", Body::empty()).await;
+    let mut lines = response.into_body().into_data_stream();
+    let mut text = String::new();
+    for _ in 0..2 {
+        text += std::str::from_utf8(&lines.next().await.unwrap().unwrap()).unwrap();
+    }
+    // The first objects were sent, the last were not.
+    let (first, last) = (&made[0].id, &made[199].id);
+    assert!(text.contains(first) && !text.contains(last));
+    let mut patches = std::collections::BTreeMap::new();
+    for object in [first, last] {
+        let request = Request::builder().method("PATCH").uri(format!("{LIST}/{object}"));
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", quiet.token));
+        let request = request.header(header::IF_MATCH, "*").body(Body::from("{\"name\":\"changed\"}")).unwrap();
+        assert_eq!(router(quiet.api.clone()).oneshot(request).await.unwrap().status(), 200);
+    }
+    let (project, gone) = (made[100].clone(), made[199].id.clone());
+    quiet.call("DELETE", "/v3/projects/shop/owners/c1/u199", Body::empty()).await;
+    let id = gone.clone();
+    let project_id = crate::backend::store::read(&*quiet.api.store, |view| {
+        Ok(crate::backend::tenants::project(view, "shop")?.unwrap().id)
+    });
+    let project_id = project_id.await.unwrap();
+    crate::backend::store::write(&*quiet.api.store, true, move |tx| {
+        crate::backend::records::released(tx, &project_id, "load-balancers", &NoChecks, &id)
+    })
+    .await
+    .unwrap();
+    let mut synced = false;
+    while !(synced && text.contains("\"gone\"")) {
+        for line in std::str::from_utf8(&lines.next().await.unwrap().unwrap()).unwrap().lines() {
+            match serde_json::from_str::<Frame>(line).unwrap() {
+                Frame::Change { object, .. } => drop(patches.insert(object.id.clone(), *object)),
+                Frame::Gone { id, .. } => drop(patches.remove(&id)),
+                Frame::Synced { .. } => synced = true,
+                _ => {}
+            }
+            text += line;
+        }
+    }
+    assert_eq!(patches[first].intent["name"], "changed");
+    assert!(!patches.contains_key(&gone) && patches.contains_key(&project.id));
 }

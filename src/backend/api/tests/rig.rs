@@ -22,7 +22,7 @@ use crate::{
     runtime::{Drain, World},
 };
 
-/// Refuses the name `refused`, and otherwise leases the object's id to itself.
+/// Refuses the name `refused`, panics at `panic`, and otherwise leases the object's id to itself.
 struct Leasing;
 
 impl Checks for Leasing {
@@ -34,6 +34,7 @@ impl Checks for Leasing {
         intent: &Value,
         _: Option<&Value>,
     ) -> Result<Value, Problem> {
+        assert_ne!(intent["name"], "panic", "a defect that a test asked for");
         if intent["name"] == "refused" {
             return Err(Problem::invalid("/name", "refused by the checks"));
         }

@@ -191,3 +191,12 @@ async fn unknown_callers_learn_nothing() {
         assert_eq!(http.get(rig.url(path)).send().await.unwrap().status(), 200, "{path}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_defect_is_one_answer_and_not_the_end() {
+    let rig = Rig::new().await;
+    let defect = rig.create(&rig.admin, "panic", Some("u1")).await;
+    assert_eq!((defect.status, defect.code()), (500, "internal"));
+    assert_eq!(rig.create(&rig.admin, "fine", Some("u1")).await.status, 201);
+    assert_eq!(rig.admin(Method::GET, "/readyz", None).await.status, 200);
+}

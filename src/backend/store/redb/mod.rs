@@ -33,7 +33,7 @@ const CACHE: usize = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenProblem {
     /// Another process has it.
-    #[error("{0} is in use by another process; stop it, or choose another state folder")]
+    #[error("{0} is in use by another process; stop it, or choose another folder with --state-dir")]
     Locked(String),
     /// It cannot be read or written.
     #[error("{path} cannot be opened: {problem}")]
