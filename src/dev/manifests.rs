@@ -21,7 +21,7 @@ const OPERATOR: [(&str, &str); 6] = deployed![
     "roles.yaml",
     "role-secrets.yaml",
     "roles-users.yaml",
-    "deletion-protection.yaml",
+    "deletion-protection.yaml"
 ];
 
 /// Of `deploy/`, what makes no sense where no pods run.

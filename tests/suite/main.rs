@@ -4,6 +4,7 @@
 
 mod bad_inputs;
 mod balancer;
+mod dev;
 mod drift;
 mod house;
 mod laws;
