@@ -66,7 +66,9 @@ async fn definitions_come_and_go_and_the_api_server_may_die() {
     law.make(&scene, "x").await;
     an_object_that_does_not_fit_stops_nothing(&scene, &law, &later[0]).await;
     the_api_server_may_die(&mut cluster, &scene, &law).await;
-    a_deleted_definition_retains(&scene, &law, &later[0]).await;
+    for asleep in [false, true] {
+        a_deleted_definition_retains(&cluster, &scene, &law, &later[0], asleep).await;
+    }
 }
 
 async fn define(scene: &Scene, manifest: &str) {
@@ -121,10 +123,21 @@ async fn the_api_server_may_die(cluster: &mut OwnCluster, scene: &Scene, law: &L
     assert_ne!(scene.held(law.collection).await[0].intent, before.intent);
 }
 
-async fn a_deleted_definition_retains(scene: &Scene, law: &Law, manifest: &str) {
+async fn a_deleted_definition_retains(cluster: &OwnCluster, scene: &Scene, law: &Law, manifest: &str, asleep: bool) {
     let before = scene.held(law.collection).await.remove(0);
     let name = definition(scene, law).await.metadata.name.unwrap();
+    if asleep {
+        cluster.operator.program.kill();
+    }
     definitions(&scene.client).delete(&name, &Default::default()).await.unwrap();
+    if asleep {
+        // It wakes up when the objects are being deleted already.
+        until("the object is being deleted", async || {
+            scene.get(law.kind, "x").await.is_some_and(|object| object.metadata.deletion_timestamp.is_some())
+        })
+        .await;
+        cluster.operator.program.again();
+    }
     until("the definition is gone", async || definitions(&scene.client).get_opt(&name).await.unwrap().is_none()).await;
     let left = scene.held(law.collection).await;
     assert_eq!(left.len(), 1);

@@ -27,8 +27,18 @@ pub(super) async fn pass(engine: &Engine, key: &Key, object: Arc<DynamicObject>,
     // A spec that cannot be read must not keep its object for ever.
     let common = Common::of(&object).unwrap_or_default();
     let keep = common.deletion() == DeletionPolicy::Retain || common.management() == ManagementPolicy::Observe;
-    if keep || engine.crd_deleting(&key.kind) {
+    if keep {
         return release(engine, key, &object).await;
+    }
+    // Once retired there is no way back, so this is asked before the first time only.
+    if !engine.memory(key, |memory| memory.retired) {
+        match engine.crd_deleting(&key.kind).await {
+            Ok(false) => {}
+            Ok(true) => return release(engine, key, &object).await,
+            Err(message) => {
+                return Outcome::Failed { why: Remark::new(Reason::Deleting, message), at_least: Duration::ZERO };
+            }
+        }
     }
     let link = match engine.connections.of(engine, key, common.binding()) {
         Connection::Open(link) | Connection::Held(link, _) => link,
