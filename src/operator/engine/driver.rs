@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::api::DynamicObject;
+use kube::{ResourceExt, api::DynamicObject};
 use serde_json::{Map, Value};
 
 use super::{
@@ -41,7 +41,7 @@ pub(super) struct Work<'a> {
 
 /// Brings one resource nearer to what it says and finds out how it stands.
 pub(super) async fn pass<K: Kind>(engine: &Engine, key: &Key, object: Arc<DynamicObject>) -> Finding {
-    if paused(&object) {
+    if paused(object.annotations()) {
         return Outcome::Paused.into();
     }
     let resource = match (*object).clone().try_parse::<K::Resource>() {

@@ -25,6 +25,7 @@ pub mod observe;
 pub mod outcome;
 pub mod plan;
 pub mod registry;
+mod resolve;
 mod runner;
 mod secrets;
 mod start;
