@@ -8,13 +8,14 @@ use serde_json::{Map, Value, json};
 use super::{
     Engine,
     cache::Subject,
-    common::{Common, deleting, has_finalizer, paused},
+    common::{deleting, has_finalizer, paused},
     connections::{Bound, Target},
     driver::unwritten,
     key::Key,
     kind::Remark,
     link::{Health, Link, Listener},
     outcome::{Finding, Outcome},
+    parents::in_use,
     resolve::{Unresolved, asleep, broken, resolve},
 };
 use crate::{
@@ -24,8 +25,6 @@ use crate::{
 
 /// Kind of the bindings.
 pub const KIND: &str = "ProjectBinding";
-/// How many users of a binding are named in a message.
-const NAMED: usize = 5;
 
 /// One pass of a binding.
 pub(super) async fn pass(engine: &Arc<Engine>, key: &Key, object: Arc<DynamicObject>) -> Finding {
@@ -219,10 +218,7 @@ async fn retire(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Proje
     }
     let users = users(engine, key);
     if !users.is_empty() {
-        let more = users.len().saturating_sub(NAMED);
-        let named = users.iter().take(NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-        return Outcome::Deleting(Remark::new(Reason::InUse, format!("Waits until these are deleted: {named}{rest}")));
+        return Outcome::Deleting(in_use(&users));
     }
     if let Err(outcome) = hold_secret(engine, key, spec, false).await {
         return outcome;
@@ -238,9 +234,9 @@ fn users(engine: &Engine, key: &Key) -> Vec<Key> {
     let mut users = Vec::new();
     for kind in engine.kinds() {
         for object in engine.cache.list(kind, Some(&key.namespace)) {
-            let binds = Common::of(&object).is_ok_and(|common| common.binding() == &*key.name);
-            if binds && has_finalizer(&object) {
-                users.push(Key::new(kind, &key.namespace, &object.name_any()));
+            let user = Key::new(kind, &key.namespace, &object.name_any());
+            if has_finalizer(&object) && engine.binding_of(&user, &object) == *key.name {
+                users.push(user);
             }
         }
     }

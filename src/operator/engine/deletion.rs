@@ -13,6 +13,7 @@ use super::{
     key::Key,
     kind::Remark,
     outcome::Outcome,
+    parents::in_use,
 };
 use crate::{
     crd::{DeletionPolicy, ManagementPolicy, Reason},
@@ -40,14 +41,19 @@ pub(super) async fn pass(engine: &Engine, key: &Key, object: Arc<DynamicObject>,
             }
         }
     }
-    let link = match engine.connections.of(engine, key, common.binding()) {
+    let link = match engine.connection_of_deleted(key, &object, collection) {
         Connection::Open(link) | Connection::Held(link, _) => link,
         Connection::Down => return Outcome::Deleting(Remark::new(Reason::BindingNotReady, "Waiting for the backend")),
         Connection::Waiting(why) => return Outcome::Deleting(why),
         Connection::Broken(why) => return unreachable(&why),
     };
+    let children = engine.children(key);
+    if !children.is_empty() {
+        return Outcome::Deleting(in_use(&children));
+    }
     let owner = owner(&engine.cluster, key, &object);
-    let work = Work { engine, key, object, common, owner, link, collection, repaired: None };
+    let work =
+        Work { engine, key, object, common, owner, link, collection, under: None, nested: false, repaired: None };
     match work.retire().await {
         Ok(true) => release(engine, key, &work.object).await,
         Ok(false) => Outcome::Deleting(Remark::new(Reason::Deleting, "The backend is letting go of what it holds")),

@@ -23,6 +23,7 @@ pub mod kind;
 mod link;
 pub mod observe;
 pub mod outcome;
+mod parents;
 pub mod plan;
 pub mod registry;
 mod resolve;
