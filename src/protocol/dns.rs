@@ -107,4 +107,5 @@ impl Intent for Record {
     const PERMISSION: &'static str = "project.dns_zone.record";
     const MEMBERS: &'static [Members] = &[];
     const NAME_FIELD: &'static str = "name";
+    const PARENT: Option<&'static str> = Some(Zone::COLLECTION);
 }
