@@ -117,7 +117,9 @@ fn read_patterns(zone: &Zone, domain: &Name) -> Result<Vec<Pattern>, Problem> {
         let wrong = |detail: String| Problem::invalid(format!("/patterns/{index}"), detail);
         let pattern = Pattern::parse(text).map_err(|problem| wrong(problem.to_string()))?;
         if !pattern.is_within(domain) {
-            return Err(wrong(format!("the pattern {pattern} is not in the domain {domain}: write one that ends with it")));
+            return Err(wrong(format!(
+                "the pattern {pattern} is not in the domain {domain}: write one that ends with it"
+            )));
         }
         if patterns.contains(&pattern) {
             return Err(wrong(format!("the pattern {pattern} stands there twice")));

@@ -2,6 +2,7 @@
 
 mod answers;
 mod lookup;
+mod plane;
 mod sockets;
 
 use std::sync::Arc;
