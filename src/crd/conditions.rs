@@ -46,6 +46,15 @@ pub enum Reason {
     /// Someone changed or deleted it in the backend, and the operator made it as the spec says.
     DriftRepaired,
 
+    /// An alert changed its state: the condition holds.
+    AlertFiring,
+    /// An alert changed its state: the condition holds, but not long enough to fire.
+    AlertPending,
+    /// An alert changed its state: the condition does not hold.
+    AlertCleared,
+    /// An alert changed its state: there is nothing to judge by.
+    AlertNoData,
+
     // What passes by itself.
     /// The operator has not seen the object yet.
     Pending,

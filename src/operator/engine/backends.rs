@@ -45,7 +45,7 @@ pub(super) fn pass(engine: &Engine, key: &Key, object: &Arc<DynamicObject>) -> F
         Err(why) => return stalled(Reason::TokenMissing, why),
     };
     let synced = matches!(outcome, Outcome::Ready { .. });
-    Finding { outcome, synced, fields: Some(serde_json::Map::new()), repaired: None }
+    Finding { outcome, synced, fields: Some(serde_json::Map::new()), repaired: None, tell: None }
 }
 
 fn stalled(reason: Reason, message: impl Into<String>) -> Finding {

@@ -136,7 +136,7 @@ async fn met(
         Some(why) => Outcome::Stalled { why, again: false },
         None => Outcome::Ready { degraded: lacking(&missing) },
     };
-    Finding { outcome, synced: true, fields: Some(fields), repaired: None }
+    Finding { outcome, synced: true, fields: Some(fields), repaired: None, tell: None }
 }
 
 fn unwell(link: &Link, spec: &ProjectBindingSpec) -> Option<Outcome> {

@@ -234,7 +234,7 @@ impl Work<'_> {
             Some(why) => Outcome::Working(why),
             None => Outcome::Ready { degraded: report.degraded.or_else(|| wrong(problems)) },
         };
-        Finding { outcome, synced: true, fields: fields::<K>(&report.status, seen), repaired: None }
+        Finding { outcome, synced: true, fields: fields::<K>(&report.status, seen), repaired: None, tell: report.tell }
     }
 
     /// Under Observe: what differs?
@@ -254,7 +254,13 @@ impl Work<'_> {
             None => self.real::<K>(resource, seen, problems),
             Some(change) => {
                 let fields = fields::<K>(&K::report(resource, seen).status, seen);
-                Finding { outcome: Outcome::Differs(change.to_string()), synced: false, fields, repaired: None }
+                Finding {
+                    outcome: Outcome::Differs(change.to_string()),
+                    synced: false,
+                    fields,
+                    repaired: None,
+                    tell: None,
+                }
             }
         }
     }

@@ -160,6 +160,19 @@ pub struct Report<S> {
     pub unreal: Option<Remark>,
     /// What does not work although the whole does, for instance unhealthy targets.
     pub degraded: Option<Remark>,
+    /// What to tell by an event when a field of the status changes, for instance the state of an alert.
+    pub tell: Option<Tell>,
+}
+
+/// An event that goes with a change of the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tell {
+    /// The field of the status whose change is told.
+    pub field: &'static str,
+    /// Whether something is wrong.
+    pub warning: bool,
+    /// What to say.
+    pub what: Remark,
 }
 
 /// A reason and what to say about it.
