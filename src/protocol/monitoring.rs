@@ -175,6 +175,7 @@ impl Intent for MonitoringCondition {
     type State = ConditionState;
     const COLLECTION: &'static str = "monitoring/conditions";
     const PERMISSION: &'static str = "project.monitoring_condition";
+    const PARENT: Option<&'static str> = Some(MonitoringObject::COLLECTION);
     const MEMBERS: &'static [Members] = &[];
     const NAME_FIELD: &'static str = "name";
 }

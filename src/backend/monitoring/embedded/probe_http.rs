@@ -60,7 +60,8 @@ struct Answer {
 
 /// Where a redirect leads; what may be probed directly may be led to, and nothing else.
 fn lead(from: &Url, location: &str) -> Result<Url, Failure> {
-    let wrong = |why: String| Failure::new("BadRedirect", format!("{from} redirects to a place that is not probed: {why}"));
+    let wrong =
+        |why: String| Failure::new("BadRedirect", format!("{from} redirects to a place that is not probed: {why}"));
     let to = from.join(location).map_err(|why| wrong(why.to_string()))?;
     read_url(to.as_str()).map_err(wrong)
 }
