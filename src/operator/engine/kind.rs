@@ -19,6 +19,8 @@ pub trait Kind: Send + Sync + 'static {
     type Intent: Intent;
     /// The kind's own part of the status; conditions, id and the like are the engine's.
     type Status: Serialize;
+    /// The kind that a child belongs to; `Intent::PARENT` is its collection.
+    const PARENT: Option<ParentOf> = None;
     /// Spec and what it refers to -> intent. Each read of `found` is remembered and watched.
     fn desired(resource: &Self::Resource, found: &Found<'_>, seen: &Seen<Self>) -> Desired<Self::Intent>
     where
@@ -27,6 +29,15 @@ pub trait Kind: Send + Sync + 'static {
     fn report(resource: &Self::Resource, seen: &Seen<Self>) -> Report<Self::Status>
     where
         Self: Sized;
+}
+
+/// The parent of a child, in the same namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParentOf {
+    /// Kind of the parent, for instance `ProjectDnsZone`.
+    pub kind: &'static str,
+    /// JSON pointer of the field with its name, for instance `/spec/zoneRef/name`.
+    pub field: &'static str,
 }
 
 /// What a resource asks for, as far as it can be known now.
