@@ -9,7 +9,11 @@ use kube::{
 };
 use loopback_operator::{
     dev::apply::{Existing, apply, parse},
-    protocol::{Intent, RawObject, load_balancer::LoadBalancer},
+    protocol::{
+        Intent, RawObject,
+        load_balancer::LoadBalancer,
+        monitoring::{MonitoringCondition, MonitoringObject},
+    },
 };
 use serde_json::{Value, json};
 
@@ -29,8 +33,9 @@ pub struct Scene {
 
 /// All permissions that the kinds need.
 pub fn permissions() -> Vec<String> {
-    let keys =
-        [LoadBalancer::PERMISSION].into_iter().chain(LoadBalancer::MEMBERS.iter().map(|members| members.permission));
+    let keys = [LoadBalancer::PERMISSION, MonitoringObject::PERMISSION, MonitoringCondition::PERMISSION]
+        .into_iter()
+        .chain(LoadBalancer::MEMBERS.iter().map(|members| members.permission));
     keys.flat_map(|key| ["read", "create", "update", "delete"].map(|verb| format!("{key}:{verb}"))).collect()
 }
 

@@ -41,6 +41,7 @@ impl Failure {
                 Self::new("ConnectionReset", message)
             }
             io::ErrorKind::TimedOut => Self::new("Timeout", message),
+            io::ErrorKind::UnexpectedEof => Self::new("ConnectionClosed", message),
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Self::new("Unreachable", message),
             _ => Self::new("ConnectFailed", message),
         }
