@@ -9,6 +9,7 @@ mod follow;
 pub mod hub;
 pub mod kept_token;
 pub mod load_balancing;
+pub mod monitoring;
 pub mod plane;
 pub mod records;
 mod service;

@@ -18,6 +18,7 @@ use super::{
     hub::{self, Collections},
     kept_token::{KeptTokenProblem, keep_token},
     load_balancing::{self, EmbeddedPlane, LoadBalancingChecks},
+    monitoring,
     plane::{BoxedPlane, Plane, PlaneProblem},
     service::Service,
     store::{self, OpenProblem, RedbStore, Store, Transaction},
@@ -126,7 +127,19 @@ pub async fn start(options: Options, world: World, drain: &Drain) -> Result<Runn
 
 /// The services of this release, one entry each.
 fn services(options: &Options, api: SocketAddr, world: &World) -> Vec<Service> {
-    vec![load_balancing(options.clone(), api, world.clone())]
+    vec![load_balancing(options.clone(), api, world.clone()), monitoring(options, api, world.clone())]
+}
+
+fn monitoring(options: &Options, api: SocketAddr, world: World) -> Service {
+    // A balancer's address may be probed: it is what the project's users reach.
+    let own = options.own_listeners.iter().copied().chain([api]).collect();
+    let outbound = Outbound { allow_loopback: options.allow_loopback_targets, own, ..Outbound::default() };
+    let settings = monitoring::Options { outbound: outbound.clone(), ..monitoring::Options::default() };
+    Service {
+        collections: monitoring::collections(outbound),
+        facts: monitoring::facts(),
+        plane: BoxedPlane::new(monitoring::EmbeddedPlane::new(settings, world)),
+    }
 }
 
 fn load_balancing(options: Options, api: SocketAddr, world: World) -> Service {

@@ -8,6 +8,8 @@ mod definitions;
 pub mod duration;
 pub mod loopback_backend;
 pub mod member;
+pub mod monitoring_condition;
+pub mod monitoring_object;
 pub mod policies;
 pub mod project_binding;
 pub mod project_load_balancer;
@@ -19,6 +21,8 @@ pub use definitions::all;
 pub use duration::Duration;
 pub use loopback_backend::{LoopbackBackend, LoopbackBackendSpec, LoopbackBackendStatus};
 pub use member::Member;
+pub use monitoring_condition::{MonitoringCondition, MonitoringConditionSpec, MonitoringConditionStatus};
+pub use monitoring_object::{MonitoringObject, MonitoringObjectSpec, MonitoringObjectStatus};
 pub use policies::{DeletionPolicy, FINALIZER, Import, ManagementPolicy, annotation};
 pub use project_binding::{ProjectBinding, ProjectBindingSpec, ProjectBindingStatus};
 pub use project_load_balancer::{ProjectLoadBalancer, ProjectLoadBalancerSpec, ProjectLoadBalancerStatus};
@@ -73,5 +77,7 @@ mod tests {
         round_trip::<LoopbackBackend>("loopback-backend.yaml");
         round_trip::<ProjectBinding>("project-binding.yaml");
         round_trip::<ProjectLoadBalancer>("project-load-balancer.yaml");
+        round_trip::<MonitoringObject>("monitoring-object.yaml");
+        round_trip::<MonitoringCondition>("monitoring-condition.yaml");
     }
 }

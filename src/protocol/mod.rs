@@ -6,6 +6,7 @@ pub mod dns;
 mod envelope;
 mod feed;
 pub mod load_balancer;
+pub mod monitoring;
 mod permission;
 mod problem;
 mod secret;

@@ -8,6 +8,7 @@ mod dev;
 mod drift;
 mod house;
 mod laws;
+mod monitoring;
 mod namespaced;
 mod packaging;
 mod references;
