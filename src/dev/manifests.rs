@@ -15,8 +15,14 @@ macro_rules! deployed {
 }
 
 /// From `deploy/`: what the operator needs except the pod that it runs in.
-const OPERATOR: [(&str, &str); 5] =
-    deployed!["namespace.yaml", "service-account.yaml", "roles.yaml", "role-secrets.yaml", "roles-users.yaml"];
+const OPERATOR: [(&str, &str); 6] = deployed![
+    "namespace.yaml",
+    "service-account.yaml",
+    "roles.yaml",
+    "role-secrets.yaml",
+    "roles-users.yaml",
+    "deletion-protection.yaml"
+];
 
 /// Of `deploy/`, what makes no sense where no pods run.
 #[cfg(test)]

@@ -300,7 +300,7 @@ impl Kubernetes {
     async fn ended(&mut self) -> StartProblem {
         loop {
             if let Self::Ours(plane) = self
-                && let Some(problem) = plane.ended()
+                && let Err(problem) = plane.check().await
             {
                 return problem;
             }

@@ -2,6 +2,7 @@
 //! service, one client. Everything here is data; neither half's behaviour lives here.
 
 pub mod client;
+pub mod dns;
 mod envelope;
 mod feed;
 pub mod load_balancer;

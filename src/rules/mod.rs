@@ -1,6 +1,7 @@
 //! Pure rules that both halves apply.
 
 pub mod cidr;
+pub mod dns;
 pub mod duration;
 mod merge_patch;
 pub mod outbound;
