@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::json;
 
-use super::{LoopbackBackend, ProjectBinding, ProjectLoadBalancer};
+use super::{DnsRecord, LoopbackBackend, ProjectBinding, ProjectDnsZone, ProjectLoadBalancer};
 
 /// The definitions of all kinds, in the order in which they should be applied.
 #[must_use]
@@ -25,6 +25,16 @@ pub fn all() -> Vec<CustomResourceDefinition> {
                 ("Address", "string", ".status.addresses[0].address"),
                 ("Degraded", "string", ".status.conditions[?(@.type==\"Degraded\")].status"),
             ],
+            Some(".status.id"),
+        ),
+        finished(
+            ProjectDnsZone::crd(),
+            &[("Domain", "string", ".spec.domain"), ("Records", "integer", ".status.records")],
+            Some(".status.id"),
+        ),
+        finished(
+            DnsRecord::crd(),
+            &[("Name", "string", ".spec.name"), ("Type", "string", ".spec.type")],
             Some(".status.id"),
         ),
     ]

@@ -6,6 +6,7 @@
 mod backends;
 mod balancers;
 mod bindings;
+mod dns;
 mod values;
 
 use http::Request;
@@ -93,7 +94,7 @@ async fn what_is_wrong_is_refused_at_once() {
 async fn run(client: Client, namespace: &str) {
     let mut failures = Vec::new();
     let mut tried = 0;
-    for table in [balancers::table(), bindings::table(), backends::table()] {
+    for table in [balancers::table(), bindings::table(), backends::table(), dns::zones(), dns::records()] {
         let api = Collection::new(client.clone(), &table, namespace);
         let beside = api.create(&named(&table.good, "bad-inputs-beside")).await.expect("the good manifest is taken");
         for (index, case) in table.cases.iter().enumerate() {

@@ -1,11 +1,13 @@
 //! Schemas of the vocabulary: every string, list and map bounded, every rule with a message that says what is right.
 
+mod dns;
 mod selector;
 mod status;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+pub(super) use dns::{domain, patterns, record_name, record_values, time_to_live, zone_overlaps};
 pub(super) use selector::label_selector;
 pub(super) use status::{conditions, count, message, observed_generation, text, text_set};
 

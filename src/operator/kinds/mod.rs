@@ -1,5 +1,7 @@
 //! The kinds: one file each, two pure functions each. What talks, waits or writes is the engine's.
 
+mod dns_record;
+mod dns_zone;
 mod load_balancer;
 
 use super::engine::registry::Registered;
@@ -7,5 +9,9 @@ use super::engine::registry::Registered;
 /// All kinds that live in the backend.
 #[must_use]
 pub fn all() -> Vec<Registered> {
-    vec![Registered::new::<load_balancer::LoadBalancers>()]
+    vec![
+        Registered::new::<load_balancer::LoadBalancers>(),
+        Registered::new::<dns_zone::DnsZones>(),
+        Registered::new::<dns_record::DnsRecords>(),
+    ]
 }
