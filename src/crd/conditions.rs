@@ -81,6 +81,8 @@ pub enum Reason {
     QuotaExceeded,
     /// Another object or another cluster owns the backend object; the message names the owner.
     OwnedByAnother,
+    /// A Secret of that name exists and is not ours; it is never overwritten.
+    SecretConflict,
     /// The object to import or to observe is not in the backend.
     ImportNotFound,
     /// Several objects in the backend have the natural name; say which by `spec.import`.

@@ -51,7 +51,7 @@ impl Work<'_> {
         }
     }
 
-    async fn read(&self, id: &str) -> Result<(), Outcome> {
+    pub(super) async fn read(&self, id: &str) -> Result<(), Outcome> {
         match self.link.client.get(self.route(), id).await {
             Ok(object) => {
                 self.take(id, object);

@@ -135,6 +135,12 @@ impl Work<'_> {
                     // Somebody may have taken it off.
                     self.ensure_finalizer().await?;
                 }
+                if let Observed::Ours(object) = &observed
+                    && object.phase == Phase::Live
+                    && self.export::<K>(resource, &seen, object).await?
+                {
+                    return Ok(None);
+                }
                 Ok(Some(self.settle::<K>(resource, &observed, &seen, &problems)))
             }
             Some(change) => {

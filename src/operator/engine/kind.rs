@@ -1,6 +1,6 @@
 //! What a kind of custom resource is to the engine: two pure functions.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
 
 use kube::Resource;
 use serde::{Serialize, de::DeserializeOwned};
@@ -25,10 +25,36 @@ pub trait Kind: Send + Sync + 'static {
     fn desired(resource: &Self::Resource, found: &Found<'_>, seen: &Seen<Self>) -> Desired<Self::Intent>
     where
         Self: Sized;
+    /// The Secret that the engine keeps in Kubernetes for an object whose backend mints one.
+    fn exports(resource: &Self::Resource, seen: &Seen<Self>, found: &Found<'_>) -> Option<SecretExport>
+    where
+        Self: Sized,
+    {
+        let _ = (resource, seen, found);
+        None
+    }
     /// What a user sees.
     fn report(resource: &Self::Resource, seen: &Seen<Self>) -> Report<Self::Status>
     where
         Self: Sized;
+}
+
+/// A Secret in the resource's namespace, owned by the resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretExport {
+    /// Its name.
+    pub name: String,
+    /// What stands under each of its keys.
+    pub data: BTreeMap<String, Datum>,
+}
+
+/// One value of an exported Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Datum {
+    /// This text.
+    Plain(String),
+    /// The value of this name in what the backend minted.
+    Minted(&'static str),
 }
 
 /// The parent of a child, in the same namespace.

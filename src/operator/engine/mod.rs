@@ -17,6 +17,7 @@ mod definition;
 mod deletion;
 mod driver;
 mod events;
+mod exports;
 mod grants;
 pub mod key;
 pub mod kind;

@@ -9,7 +9,8 @@ use kube::{
 };
 use loopback_operator::{
     dev::apply::{Existing, apply, parse},
-    protocol::{Intent, RawObject, load_balancer::LoadBalancer},
+    operator::{engine::registry::Registered, kinds},
+    protocol::RawObject,
 };
 use serde_json::{Value, json};
 
@@ -29,9 +30,16 @@ pub struct Scene {
 
 /// All permissions that the kinds need.
 pub fn permissions() -> Vec<String> {
-    let keys =
-        [LoadBalancer::PERMISSION].into_iter().chain(LoadBalancer::MEMBERS.iter().map(|members| members.permission));
-    keys.flat_map(|key| ["read", "create", "update", "delete"].map(|verb| format!("{key}:{verb}"))).collect()
+    let of = |kind: Registered| {
+        std::iter::once(kind.permissions)
+            .chain(kind.members.iter().map(|members| members.permission))
+            .collect::<Vec<_>>()
+    };
+    kinds::all()
+        .into_iter()
+        .flat_map(of)
+        .flat_map(|key| ["read", "create", "update", "delete"].map(|verb| format!("{key}:{verb}")))
+        .collect()
 }
 
 impl Scene {
@@ -108,8 +116,10 @@ impl Scene {
             .expect("the Secret is taken");
     }
 
-    /// A manifest in this namespace.
+    /// A manifest in this namespace. In the texts of the spec `{scene}` is this scene's name, `{name}` the object's.
     pub fn manifest(&self, kind: &str, name: &str, spec: Value) -> Value {
+        let text = spec.to_string().replace("{scene}", &self.name).replace("{name}", name);
+        let spec: Value = serde_json::from_str(&text).expect("names are plain");
         json!({"apiVersion": "loopback.cloud/v1alpha1", "kind": kind,
             "metadata": {"name": name, "namespace": self.name}, "spec": spec})
     }
