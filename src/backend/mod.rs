@@ -3,6 +3,7 @@
 pub mod api;
 pub mod checks;
 pub mod dns;
+pub mod domains;
 pub mod feed;
 mod follow;
 pub mod hub;

@@ -14,6 +14,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use super::{
     api::{self, Api, collections::Registry},
+    domains,
     hub::{self, Collections},
     kept_token::{KeptTokenProblem, keep_token},
     load_balancing::{self, EmbeddedPlane, LoadBalancingChecks},
@@ -266,22 +267,27 @@ impl Running {
         served && planes
     }
 
-    /// Makes sure that there is an organization with a project, and a token with these rules in a file (mode 0600). Changes
+    /// Makes sure that there is an organization with a project and these domains, and a token with these rules in a file (mode 0600). Changes
     /// nothing when all is there.
     ///
     /// # Errors
-    /// When a name is no DNS label or taken, or the file or the store fails.
+    /// When a name is no DNS label, a domain is none, one is taken, or the file or the store fails.
     pub async fn seed(
         &self,
         organization: &str,
         project: &str,
+        domains: &[&str],
         token_file: &Path,
         rules: Vec<Rule>,
     ) -> Result<Project, SeedProblem> {
         let ids = (self.world.id("org"), self.world.id("prj"));
         let names = (organization.to_owned(), project.to_owned());
+        let owned: Vec<_> = domains.iter().map(|name| (self.world.id("dom"), (*name).to_owned())).collect();
         let work = move |tx: &mut dyn Transaction| {
             tenants::ensure_organization(tx, &ids.0, &names.0)?;
+            for (id, name) in &owned {
+                domains::ensure(tx, id, &names.0, name)?;
+            }
             tenants::ensure_project(tx, &ids.1, &names.0, &names.1)
         };
         let (made, _) = store::write(&*self.store, true, work).await.map_err(Box::new)?.answer;

@@ -19,5 +19,6 @@ pub use permission::{Access, Permission, Rule, Verb};
 pub use problem::{Code, Problem};
 pub use secret::{Delivered, Delivery, DeliveryRef, SecretValues};
 pub use tenancy::{
-    Claim, Create, MintedToken, NewToken, Organization, Page, Project, ProjectView, RetireOptions, Retired, TokenView,
+    Claim, Create, Domain, MintedToken, NewToken, Organization, Page, Project, ProjectView, RetireOptions, Retired,
+    TokenView,
 };
