@@ -14,7 +14,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use super::{
     api::{self, Api, collections::Registry},
-    domains,
+    dns, domains,
     hub::{self, Collections},
     kept_token::{KeptTokenProblem, keep_token},
     load_balancing::{self, EmbeddedPlane, LoadBalancingChecks},
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     protocol::{Problem, Project, Rule},
-    rules::outbound::Outbound,
+    rules::{dns::Name, outbound::Outbound},
     runtime::{Drain, World},
 };
 
@@ -49,6 +49,10 @@ pub struct Options {
     pub ipv6_address: Ipv6Addr,
     /// Whether targets may have loopback addresses. Only for a machine whose services may all be reached by all users.
     pub allow_loopback_targets: bool,
+    /// Where DNS is served, over UDP and TCP; nowhere when empty.
+    pub dns_listen: Vec<SocketAddr>,
+    /// Names under which the world finds the DNS server.
+    pub dns_name_servers: Vec<Name>,
     /// Further listeners of this process, which no target may reach.
     pub own_listeners: Vec<SocketAddr>,
     /// How long connections through load balancers go on when the backend stops.
@@ -65,6 +69,8 @@ impl Options {
             address_pool: load_balancing::POOL,
             ipv6_address: load_balancing::IPV6,
             allow_loopback_targets: false,
+            dns_listen: Vec::new(),
+            dns_name_servers: dns::name_servers(),
             own_listeners: Vec::new(),
             stop_drain: load_balancing::Limits::default().stop_drain,
         }
@@ -82,6 +88,9 @@ pub enum StartProblem {
         /// Why.
         problem: io::Error,
     },
+    /// The DNS server's port.
+    #[error(transparent)]
+    Dns(#[from] dns::ListenProblem),
     /// The state folder.
     #[error("the state folder {path} cannot be used: {problem}; choose another with --state-dir")]
     StateDir {
@@ -105,6 +114,8 @@ pub enum StartProblem {
 pub struct Running {
     /// Where the API listens.
     pub api: SocketAddr,
+    /// Where DNS is served.
+    pub dns: Vec<SocketAddr>,
     /// The file with the administrator's token.
     pub admin_token_file: PathBuf,
     /// Everything that is kept.
@@ -121,18 +132,26 @@ pub struct Running {
 /// # Errors
 /// Port, folder, store or token file; the message says what to do.
 pub async fn start(options: Options, world: World, drain: &Drain) -> Result<Running, StartProblem> {
-    let (settings, plane_world) = (options.clone(), world.clone());
-    start_with(options, move |api| services(&settings, api, &plane_world), world, drain).await
+    let listeners = dns::Listeners::bind(&options.dns_listen)?;
+    let (settings, plane_world, dns) = (options.clone(), world.clone(), listeners.addresses());
+    let running =
+        start_with(options, move |api| services(&settings, api, listeners, &plane_world), world, drain).await?;
+    Ok(Running { dns, ..running })
 }
 
 /// The services of this release, one entry each.
-fn services(options: &Options, api: SocketAddr, world: &World) -> Vec<Service> {
-    vec![load_balancing(options.clone(), api, world.clone()), monitoring(options, api, world.clone())]
+fn services(options: &Options, api: SocketAddr, dns: dns::Listeners, world: &World) -> Vec<Service> {
+    let listeners: Vec<_> = dns.addresses().into_iter().chain([api]).collect();
+    vec![
+        load_balancing(options.clone(), listeners.clone(), world.clone()),
+        monitoring(options, listeners, world.clone()),
+        dns::service(dns, options.dns_name_servers.clone(), world.clone()),
+    ]
 }
 
-fn monitoring(options: &Options, api: SocketAddr, world: World) -> Service {
+fn monitoring(options: &Options, listeners: Vec<SocketAddr>, world: World) -> Service {
     // A balancer's address may be probed: it is what the project's users reach.
-    let own = options.own_listeners.iter().copied().chain([api]).collect();
+    let own = options.own_listeners.iter().copied().chain(listeners).collect();
     let outbound = Outbound { allow_loopback: options.allow_loopback_targets, own, ..Outbound::default() };
     let settings = monitoring::Options { outbound: outbound.clone(), ..monitoring::Options::default() };
     Service {
@@ -142,9 +161,9 @@ fn monitoring(options: &Options, api: SocketAddr, world: World) -> Service {
     }
 }
 
-fn load_balancing(options: Options, api: SocketAddr, world: World) -> Service {
+fn load_balancing(options: Options, listeners: Vec<SocketAddr>, world: World) -> Service {
     let Options { address_pool: pool, ipv6_address, mut own_listeners, .. } = options;
-    own_listeners.push(api);
+    own_listeners.extend(listeners);
     let outbound =
         Outbound { allow_loopback: options.allow_loopback_targets, own: own_listeners, ..Outbound::default() };
     let limits = load_balancing::Limits { stop_drain: options.stop_drain, ..load_balancing::Limits::default() };
@@ -185,7 +204,7 @@ pub async fn start_with(
     });
     serving.spawn(api::serve(listener, router, serving.clone()));
     let stop_drain = options.stop_drain;
-    Ok(Running { api, admin_token_file, store, world, serving, planes, stop_drain, failure })
+    Ok(Running { api, dns: Vec::new(), admin_token_file, store, world, serving, planes, stop_drain, failure })
 }
 
 /// One registry of all collections, and each service's collections with their plane.

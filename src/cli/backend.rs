@@ -11,6 +11,7 @@ use ipnet::Ipv4Net;
 use super::{Failure, Logging, signal};
 use crate::{
     backend::{self, Options},
+    rules::dns::{Alphabet, Name, NameProblem},
     runtime::{Drain, World},
 };
 
@@ -29,6 +30,25 @@ pub struct Args {
     /// The IPv6 address that load balancers share, one listener a port.
     #[arg(long, env = "LOOPBACK_IPV6_ADDRESS", default_value = "::1")]
     ipv6_address: Ipv6Addr,
+    /// Where DNS is served, over UDP and TCP.
+    #[arg(
+        long,
+        env = "LOOPBACK_DNS_LISTEN",
+        value_name = "ADDRESS,...",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:5354"
+    )]
+    dns_listen: Vec<SocketAddr>,
+    /// Names under which the world finds the DNS server; they stand in NS records.
+    #[arg(
+        long,
+        env = "LOOPBACK_DNS_NAME_SERVERS",
+        value_name = "NAME,...",
+        value_delimiter = ',',
+        default_value = "ns.localhost",
+        value_parser = name_server
+    )]
+    dns_name_servers: Vec<Name>,
     /// Let load balancers reach what listens on this machine's loopback addresses.
     #[arg(long, env = "LOOPBACK_OUTBOUND_ALLOW_LOOPBACK")]
     outbound_allow_loopback: bool,
@@ -39,11 +59,17 @@ pub struct Args {
     logging: Logging,
 }
 
+fn name_server(text: &str) -> Result<Name, NameProblem> {
+    Name::parse(text, Alphabet::Host)
+}
+
 impl From<Args> for Options {
     fn from(args: Args) -> Self {
         Self {
             address_pool: args.address_pool,
             ipv6_address: args.ipv6_address,
+            dns_listen: args.dns_listen,
+            dns_name_servers: args.dns_name_servers,
             allow_loopback_targets: args.outbound_allow_loopback,
             stop_drain: Duration::from_secs(args.stop_drain),
             ..Self::new(args.api_listen, args.state_dir)

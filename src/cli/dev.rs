@@ -39,6 +39,9 @@ pub struct Args {
     /// Where the operator's metrics and health are served.
     #[arg(long, env = "LOOPBACK_METRICS_LISTEN", default_value = "127.0.0.1:8080")]
     metrics_listen: SocketAddr,
+    /// Where DNS is served, over UDP and TCP.
+    #[arg(long, env = "LOOPBACK_DNS_LISTEN", default_value = "127.0.0.1:5354")]
+    dns_listen: SocketAddr,
     /// IPv4 addresses that load balancers get.
     #[arg(long, env = "LOOPBACK_ADDRESS_POOL", default_value = "127.10.0.0/16")]
     address_pool: Ipv4Net,
@@ -151,6 +154,7 @@ impl Args {
             kubernetes_port: self.kubernetes_port,
             api_listen: self.api_listen,
             metrics_listen: self.metrics_listen,
+            dns_listen: self.dns_listen,
             address_pool: self.address_pool,
             ipv6_address: self.ipv6_address,
             demo_targets: self.demo_targets.clone(),

@@ -84,6 +84,8 @@ pub enum Reason {
     Denied,
     /// The backend's own checks refuse the spec.
     Refused,
+    /// The backend holds the record but does not serve it: another record or the patterns of its zone are in the way.
+    NotServed,
     /// A quota of the project or the organization is used up.
     QuotaExceeded,
     /// Another object or another cluster owns the backend object; the message names the owner.
@@ -108,6 +110,8 @@ pub enum Reason {
     // What works, but not fully.
     /// Some targets are unhealthy; the status lists them.
     MembersUnhealthy,
+    /// Some records of the zone are not served; the status lists them.
+    RecordsNotServed,
     /// The backend differs from the spec and the management policy is `Observe`.
     DriftFound,
     /// The token lacks permissions that some kinds need; `status.permissions.missing` lists them.

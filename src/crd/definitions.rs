@@ -7,7 +7,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::json;
 
-use super::{LoopbackBackend, MonitoringCondition, MonitoringObject, ProjectBinding, ProjectLoadBalancer};
+use super::{
+    DnsRecord, LoopbackBackend, MonitoringCondition, MonitoringObject, ProjectBinding, ProjectDnsZone,
+    ProjectLoadBalancer,
+};
 
 /// The definitions of all kinds, in the order in which they should be applied.
 #[must_use]
@@ -40,6 +43,16 @@ pub fn all() -> Vec<CustomResourceDefinition> {
                 ("Value", "string", ".status.value"),
                 ("Severity", "string", ".spec.severity"),
             ],
+            Some(".status.id"),
+        ),
+        finished(
+            ProjectDnsZone::crd(),
+            &[("Domain", "string", ".spec.domain"), ("Records", "integer", ".status.records")],
+            Some(".status.id"),
+        ),
+        finished(
+            DnsRecord::crd(),
+            &[("Name", "string", ".spec.name"), ("Type", "string", ".spec.type")],
             Some(".status.id"),
         ),
     ]

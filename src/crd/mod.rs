@@ -5,6 +5,7 @@
 
 pub mod conditions;
 mod definitions;
+pub mod dns_record;
 pub mod duration;
 pub mod loopback_backend;
 pub mod member;
@@ -12,12 +13,14 @@ pub mod monitoring_condition;
 pub mod monitoring_object;
 pub mod policies;
 pub mod project_binding;
+pub mod project_dns_zone;
 pub mod project_load_balancer;
 pub mod references;
 mod schema;
 
 pub use conditions::{ConditionType, Reason};
 pub use definitions::all;
+pub use dns_record::{DnsRecord, DnsRecordSpec, DnsRecordStatus};
 pub use duration::Duration;
 pub use loopback_backend::{LoopbackBackend, LoopbackBackendSpec, LoopbackBackendStatus};
 pub use member::Member;
@@ -25,6 +28,7 @@ pub use monitoring_condition::{MonitoringCondition, MonitoringConditionSpec, Mon
 pub use monitoring_object::{MonitoringObject, MonitoringObjectSpec, MonitoringObjectStatus};
 pub use policies::{DeletionPolicy, FINALIZER, Import, ManagementPolicy, annotation};
 pub use project_binding::{ProjectBinding, ProjectBindingSpec, ProjectBindingStatus};
+pub use project_dns_zone::{ProjectDnsZone, ProjectDnsZoneSpec, ProjectDnsZoneStatus};
 pub use project_load_balancer::{ProjectLoadBalancer, ProjectLoadBalancerSpec, ProjectLoadBalancerStatus};
 pub use references::{LocalReference, NamespacedSecretKeyReference, SecretKeyReference};
 
@@ -79,5 +83,7 @@ mod tests {
         round_trip::<ProjectLoadBalancer>("project-load-balancer.yaml");
         round_trip::<MonitoringObject>("monitoring-object.yaml");
         round_trip::<MonitoringCondition>("monitoring-condition.yaml");
+        round_trip::<ProjectDnsZone>("project-dns-zone.yaml");
+        round_trip::<DnsRecord>("dns-record.yaml");
     }
 }

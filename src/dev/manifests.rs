@@ -29,13 +29,15 @@ const OPERATOR: [(&str, &str); 6] = deployed![
 const PODS: [&str; 2] = ["deployment.yaml", "service.yaml"];
 
 /// From `deploy/samples/`.
-const SAMPLES: [(&str, &str); 6] = deployed![
+const SAMPLES: [(&str, &str); 8] = deployed![
     "samples/namespace.yaml",
     "samples/loopback-backend.yaml",
     "samples/project-binding.yaml",
     "samples/project-load-balancer.yaml",
     "samples/monitoring-object.yaml",
     "samples/monitoring-condition.yaml",
+    "samples/project-dns-zone.yaml",
+    "samples/dns-record.yaml",
 ];
 
 /// Definitions of our kinds, and the operator's account with its roles.

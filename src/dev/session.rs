@@ -62,6 +62,8 @@ pub struct Options {
     pub api_listen: SocketAddr,
     /// Where the operator's metrics and health are served.
     pub metrics_listen: SocketAddr,
+    /// Where DNS is served.
+    pub dns_listen: SocketAddr,
     /// IPv4 addresses that load balancers get.
     pub address_pool: Ipv4Net,
     /// The IPv6 address that load balancers share.
@@ -213,6 +215,7 @@ impl Session {
             token: &self.backend.admin_token_file,
             api: self.backend.api,
             metrics: self.operator.metrics,
+            dns: self.backend.dns.first().copied(),
             project: SEED.1,
         };
         tips::text(&place, objects)
@@ -317,7 +320,11 @@ impl Kubernetes {
 
 /// Before the long work: who must choose another address should know it now.
 fn check_listeners(options: &Options) -> Result<(), SessionProblem> {
-    let flags = [("--api-listen", options.api_listen), ("--metrics-listen", options.metrics_listen)];
+    let flags = [
+        ("--api-listen", options.api_listen),
+        ("--metrics-listen", options.metrics_listen),
+        ("--dns-listen", options.dns_listen),
+    ];
     let demo = options.demo_targets.iter().map(|address| ("--demo-targets", *address));
     for (flag, address) in flags.into_iter().chain(demo) {
         TcpListener::bind(address).map_err(|source| SessionProblem::Listen { address, flag, source })?;
@@ -333,6 +340,7 @@ async fn start_backend(
     drain: &Drain,
 ) -> Result<backend::Running, SessionProblem> {
     let settings = backend::Options {
+        dns_listen: vec![options.dns_listen],
         address_pool: options.address_pool,
         ipv6_address: options.ipv6_address,
         allow_loopback_targets: true,
@@ -399,6 +407,7 @@ mod tests {
             kubernetes_port: 0,
             api_listen: any,
             metrics_listen: any,
+            dns_listen: any,
             address_pool: "127.10.0.0/16".parse().unwrap(),
             ipv6_address: Ipv6Addr::LOCALHOST,
             demo_targets: vec![any, any],

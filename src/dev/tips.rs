@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path};
 
 use kube::{Resource, api::DynamicObject};
 
-use crate::crd::ProjectLoadBalancer;
+use crate::crd::{DnsRecord, ProjectLoadBalancer};
 
 /// What the lines are made of.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct Place<'a> {
     pub api: SocketAddr,
     /// The operator's metrics.
     pub metrics: SocketAddr,
+    /// The DNS server.
+    pub dns: Option<SocketAddr>,
     /// Name of the project.
     pub project: &'a str,
 }
@@ -29,6 +31,7 @@ pub fn text(place: &Place<'_>, objects: &[DynamicObject]) -> String {
         ("what a field means".to_owned(), kubectl(place, "explain projectloadbalancer.spec.services")),
     ];
     lines.extend(objects.iter().flat_map(|object| of_load_balancer(place, object)));
+    lines.extend(objects.iter().filter_map(|object| of_record(place.dns?, object)));
     let token = quoted(place.token);
     let url = format!("http://{}/v3/projects/{}/load-balancers", place.api, place.project);
     lines.push(("the backend's view".to_owned(), format!(r#"curl -H "Authorization: Bearer $(cat {token})" {url}"#)));
@@ -62,6 +65,15 @@ fn of_load_balancer(place: &Place<'_>, object: &DynamicObject) -> Vec<(String, S
     lines
 }
 
+fn of_record(server: SocketAddr, object: &DynamicObject) -> Option<(String, String)> {
+    let is_record = object.types.as_ref().is_some_and(|types| types.kind == DnsRecord::kind(&()));
+    let spec = is_record.then(|| object.clone().try_parse::<DnsRecord>().ok()).flatten()?.spec;
+    // the names that the API server takes need no quotes in a shell, but for the star
+    let name = spec.name.replacen('*', "anything", 1);
+    let line = format!("dig @{} -p {} {name} {}", server.ip(), server.port(), spec.of);
+    Some((format!("what {} answers", spec.name), line))
+}
+
 fn kubectl(place: &Place<'_>, arguments: &str) -> String {
     format!("kubectl --kubeconfig {} {arguments}", quoted(place.kubeconfig))
 }
@@ -90,6 +102,7 @@ mod tests {
             token: Path::new(".loopback/backend/admin-token"),
             api: "127.0.0.1:8480".parse().unwrap(),
             metrics: "127.0.0.1:8080".parse().unwrap(),
+            dns: Some("127.0.0.1:5354".parse().unwrap()),
             project: "shop",
         };
         let balancer: DynamicObject = serde_json::from_value(json!({
@@ -102,11 +115,18 @@ mod tests {
         let namespace: DynamicObject =
             serde_json::from_value(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}))
                 .unwrap();
-        let text = text(&place, &[namespace, balancer]);
+        let record: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "loopback.cloud/v1alpha1", "kind": "DnsRecord",
+            "metadata": {"name": "api", "namespace": "shop"},
+            "spec": {"zoneRef": {"name": "z"}, "name": "api.example.dev", "type": "A", "values": ["192.0.2.1"]},
+        }))
+        .unwrap();
+        let text = text(&place, &[namespace, balancer, record]);
         for line in [
             "  kubectl --kubeconfig 'my state/kubeconfig' get loopback -A\n",
             "  curl http://127.10.0.1:8080/\n",
             "  curl http://[::1]:8080/\n",
+            "  dig @127.0.0.1 -p 5354 api.example.dev A\n",
             "describe projectloadbalancer web -n shop\n",
             "curl -H \"Authorization: Bearer $(cat .loopback/backend/admin-token)\" http://127.0.0.1:8480/v3/projects/shop/",
         ] {

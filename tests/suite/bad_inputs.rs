@@ -7,6 +7,7 @@ mod backends;
 mod balancers;
 mod bindings;
 mod conditions;
+mod dns;
 mod probes;
 mod values;
 
@@ -95,7 +96,16 @@ async fn what_is_wrong_is_refused_at_once() {
 async fn run(client: Client, namespace: &str) {
     let mut failures = Vec::new();
     let mut tried = 0;
-    for table in [balancers::table(), bindings::table(), backends::table(), probes::table(), conditions::table()] {
+    let tables = [
+        balancers::table(),
+        bindings::table(),
+        backends::table(),
+        probes::table(),
+        conditions::table(),
+        dns::zones(),
+        dns::records(),
+    ];
+    for table in tables {
         let api = Collection::new(client.clone(), &table, namespace);
         let beside = api.create(&named(&table.good, "bad-inputs-beside")).await.expect("the good manifest is taken");
         for (index, case) in table.cases.iter().enumerate() {

@@ -55,7 +55,7 @@ impl ZoneChecks {
 
     fn check_owner(&self, view: &dyn View, project: &Project, domain: &Name) -> Result<(), Problem> {
         for name in std::iter::successors(Some(domain.clone()), Name::parent) {
-            match (self.owner_of)(view, &name.key())? {
+            match (self.owner_of)(view, name.key())? {
                 Some(owner) if owner == project.organization => return Ok(()),
                 // who it is is nobody else's business
                 Some(_) => break,
@@ -98,7 +98,7 @@ impl Checks for ZoneChecks {
             name: zone.name,
             patterns: zone.patterns,
         };
-        tx.put(Table::Leases, &row(&domain.key(), id), encode(&claim)?)?;
+        tx.put(Table::Leases, &row(domain.key(), id), encode(&claim)?)?;
         Ok(json!({"domain": domain.key()}))
     }
 
@@ -160,8 +160,7 @@ fn check_overlaps(
 
 /// The zones of this domain, of those above it and of those in it.
 fn claims_near(view: &dyn View, domain: &Name) -> Result<Vec<Claim>, Problem> {
-    let text = domain.key();
-    let labels: Vec<&str> = text.split('.').rev().collect();
+    let labels: Vec<&str> = domain.key().split('.').rev().collect();
     let above = (1..labels.len()).map(|count| [labels.get(..count).unwrap_or_default(), &[""]].concat());
     let mut claims = Vec::new();
     for path in above.chain([labels.clone()]) {

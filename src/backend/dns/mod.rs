@@ -22,8 +22,26 @@ pub use plane::{DnsPlane, NAME_SERVER, Options};
 pub use server::{LISTEN, ListenProblem, Listeners};
 pub use zone::{Catalog, Found, RecordSet, Zone};
 
-use super::api::collections::Collection;
-use crate::protocol::dns;
+use super::{api::collections::Collection, domains, plane::BoxedPlane, service::Service};
+use crate::{
+    protocol::dns,
+    rules::dns::{Alphabet, Name},
+    runtime::World,
+};
+
+/// The name servers when nothing else is said.
+#[must_use]
+pub fn name_servers() -> Vec<Name> {
+    Name::parse(NAME_SERVER, Alphabet::Host).into_iter().collect()
+}
+
+/// The service on open sockets.
+#[must_use]
+pub fn service(listeners: Listeners, name_servers: Vec<Name>, world: World) -> Service {
+    let owner_of: OwnerOf = |view, name| Ok(domains::owner_of_domain(view, name)?.map(|domain| domain.organization));
+    let plane = DnsPlane::new(listeners, Options { name_servers }, world);
+    Service { collections: collections(owner_of), facts: Vec::new(), plane: BoxedPlane::new(plane) }
+}
 
 /// The collections of the service.
 #[must_use]

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{
     assembly::{Assembled, Assembly, Writer, ZoneReport, parse},
@@ -88,8 +87,8 @@ struct Domain {
     zone: Arc<ServedZone>,
 }
 
-/// What was reported of an object last.
-type Told = (Revision, Value, BTreeMap<String, Member>);
+/// What was reported of a zone last.
+type Told = (Revision, ZoneState, BTreeMap<String, Member>);
 
 struct Work {
     options: Options,
@@ -103,6 +102,8 @@ struct Work {
     /// The last serial number of each domain, also of those that are not served now: it must never go back (RFC 1982).
     serials: BTreeMap<Name, u32>,
     told: BTreeMap<ObjectId, Told>,
+    /// The same for records, of which there are many.
+    standings: BTreeMap<ObjectId, (Revision, Member)>,
     /// Objects that are let go of as soon as they are served no more.
     leaving: Vec<ObjectId>,
 }
@@ -120,6 +121,7 @@ impl Work {
             domains: BTreeMap::new(),
             serials: BTreeMap::new(),
             told: BTreeMap::new(),
+            standings: BTreeMap::new(),
             leaving: Vec::new(),
         }
     }
@@ -162,6 +164,7 @@ impl Work {
         self.assembly.records.remove(id);
         self.revisions.remove(id);
         self.told.remove(id);
+        self.standings.remove(id);
     }
 
     /// Serves what all comes to, then says so.
@@ -208,10 +211,19 @@ impl Work {
     async fn report(&mut self, assembled: Assembled) {
         for (id, report) in assembled.zones {
             let state = self.zone_state(&id, &report);
-            self.tell(id, &state, report.members).await;
+            let Some(told) = self.revisions.get(&id).map(|of| (*of, state, report.members)) else { continue };
+            if self.told.get(&id) != Some(&told) {
+                self.told.insert(id.clone(), told.clone());
+                self.tell(id, told.0, &told.1, told.2).await;
+            }
         }
         for (id, standing) in assembled.records {
-            self.tell(id, &RecordState { standing }, BTreeMap::new()).await;
+            let Some(of) = self.revisions.get(&id) else { continue };
+            let now = (*of, standing);
+            if self.standings.get(&id) != Some(&now) {
+                self.standings.insert(id.clone(), now.clone());
+                self.tell(id, now.0, &RecordState { standing: now.1 }, BTreeMap::new()).await;
+            }
         }
     }
 
@@ -225,14 +237,10 @@ impl Work {
         }
     }
 
-    async fn tell(&mut self, id: ObjectId, state: &impl Serialize, members: BTreeMap<String, Member>) {
-        let (Some(of), Ok(state)) = (self.revisions.get(&id), serde_json::to_value(state)) else { return };
-        let told = (*of, state, members);
-        if self.told.get(&id) == Some(&told) {
-            return;
+    async fn tell(&self, id: ObjectId, of: Revision, state: &impl Serialize, members: BTreeMap<String, Member>) {
+        match serde_json::to_value(state) {
+            Ok(state) => self.reality.report(&id, of, state, members).await,
+            Err(problem) => tracing::error!(id, %problem, "a state cannot be written"),
         }
-        let (of, state, members) = told.clone();
-        self.told.insert(id.clone(), told);
-        self.reality.report(&id, of, state, members).await;
     }
 }

@@ -1,5 +1,6 @@
 //! Schemas of the vocabulary: every string, list and map bounded, every rule with a message that says what is right.
 
+mod dns;
 mod monitoring;
 mod selector;
 mod status;
@@ -7,6 +8,7 @@ mod status;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+pub(super) use dns::{domain, patterns, record_name, record_values, time_to_live, zone_overlaps};
 pub(super) use monitoring::{flag, host, parameter, probe_url, status_set, threshold, time};
 pub(super) use selector::label_selector;
 pub(super) use status::{conditions, count, message, observed_generation, text, text_set};

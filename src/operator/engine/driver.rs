@@ -231,6 +231,8 @@ impl Work<'_> {
             _ if !realised => {
                 Outcome::Working(Remark::new(Reason::Progressing, "The backend holds this spec and is making it real"))
             }
+            // the feed tells when what is in the way has gone
+            Some(why) if why.reason == Reason::NotServed => Outcome::Stalled { why, again: false },
             Some(why) => Outcome::Working(why),
             None => Outcome::Ready { degraded: report.degraded.or_else(|| wrong(problems)) },
         };

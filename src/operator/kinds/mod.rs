@@ -1,5 +1,7 @@
 //! The kinds: one file each, two pure functions each. What talks, waits or writes is the engine's.
 
+mod dns_record;
+mod dns_zone;
 mod load_balancer;
 mod monitoring_condition;
 mod monitoring_object;
@@ -13,5 +15,7 @@ pub fn all() -> Vec<Registered> {
         Registered::new::<load_balancer::LoadBalancers>(),
         Registered::new::<monitoring_object::MonitoringObjects>(),
         Registered::new::<monitoring_condition::MonitoringConditions>(),
+        Registered::new::<dns_zone::DnsZones>(),
+        Registered::new::<dns_record::DnsRecords>(),
     ]
 }

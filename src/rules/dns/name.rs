@@ -19,7 +19,11 @@ pub enum Alphabet {
 
 /// An absolute name as it was written, without its trailing dot. Names that differ in case only are equal.
 #[derive(Clone, Debug)]
-pub struct Name(String);
+pub struct Name {
+    written: Box<str>,
+    /// In lower case.
+    key: Box<str>,
+}
 
 /// Why a text is no name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,50 +96,62 @@ impl Name {
         if name.len() + 2 > NAME_LIMIT {
             return Err(NameProblem::Long(shown(name)));
         }
-        Ok(Self(name.to_owned()))
+        Ok(Self::of(name))
+    }
+
+    fn of(name: &str) -> Self {
+        Self { written: name.into(), key: name.to_ascii_lowercase().into() }
     }
 
     /// The name as it was written, without a trailing dot.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.written
     }
 
     /// The same for all names that are equal: in lower case.
     #[must_use]
-    pub fn key(&self) -> String {
-        self.0.to_ascii_lowercase()
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// The labels from left to right.
     pub fn labels(&self) -> impl DoubleEndedIterator<Item = &str> {
-        self.0.split('.')
+        self.written.split('.')
     }
 
     /// Whether the leftmost label is `*`.
     #[must_use]
     pub fn is_wildcard(&self) -> bool {
-        self.0.starts_with("*.")
+        self.key.starts_with("*.")
     }
 
     /// Whether this is `domain` or below it.
     #[must_use]
     pub fn is_within(&self, domain: &Self) -> bool {
-        let Some(above) = self.0.len().checked_sub(domain.0.len()) else { return false };
-        let (Some(tail), head) = (self.0.get(above..), self.0.get(..above).unwrap_or_default()) else { return false };
-        tail.eq_ignore_ascii_case(&domain.0) && (head.is_empty() || head.ends_with('.'))
+        self.key.strip_suffix(&*domain.key).is_some_and(|head| head.is_empty() || head.ends_with('.'))
+    }
+
+    /// Whether this is `other` but for the leftmost label.
+    #[must_use]
+    pub fn is_beside(&self, other: &Self) -> bool {
+        let parent = |name: &'_ Self| name.key.split_once('.').map(|(label, _)| label.len());
+        match (parent(self), parent(other)) {
+            (Some(ours), Some(theirs)) => self.key.get(ours..) == other.key.get(theirs..),
+            _ => false,
+        }
     }
 
     /// The name without its leftmost label; none above a name of one label.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
-        self.0.split_once('.').map(|(_, rest)| Self(rest.to_owned()))
+        self.written.split_once('.').map(|(_, rest)| Self::of(rest))
     }
 
     /// The name on the wire (RFC 1035 section 3.1), not compressed, in the case in which it was written.
     #[must_use]
     pub fn wire(&self) -> Vec<u8> {
-        let mut wire = Vec::with_capacity(self.0.len() + 2);
+        let mut wire = Vec::with_capacity(self.written.len() + 2);
         for label in self.labels() {
             wire.extend(u8::try_from(label.len()));
             wire.extend_from_slice(label.as_bytes());
@@ -180,7 +196,7 @@ fn shown(text: &str) -> String {
 
 impl PartialEq for Name {
     fn eq(&self, other: &Self) -> bool {
-        self.0.eq_ignore_ascii_case(&other.0)
+        self.key == other.key
     }
 }
 
@@ -188,7 +204,7 @@ impl Eq for Name {}
 
 impl hash::Hash for Name {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
+        self.key.hash(state);
     }
 }
 
@@ -200,13 +216,13 @@ impl PartialOrd for Name {
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key().cmp(&other.key())
+        self.key.cmp(&other.key)
     }
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.written)
     }
 }
 

@@ -24,7 +24,7 @@ impl Pattern {
             return self.0 == *name;
         }
         // one label for the star, the others the same
-        self.0.parent().is_some_and(|base| name.parent() == Some(base))
+        self.0.is_beside(name)
     }
 
     /// Whether there is a name that both cover.

@@ -177,7 +177,7 @@ impl RecordData {
     /// As [`Self::wire`], the same for all values that mean the same (RFC 4034 section 6.2: names in lower case).
     #[must_use]
     pub fn canonical(&self) -> Vec<u8> {
-        let lower = |name: &Name| Name::parse(&name.key(), Alphabet::Underscore).unwrap_or_else(|_| name.clone());
+        let lower = |name: &Name| Name::parse(name.key(), Alphabet::Underscore).unwrap_or_else(|_| name.clone());
         match self {
             Self::CNAME(name) => lower(name).wire(),
             Self::MX { preference, exchange } => {
