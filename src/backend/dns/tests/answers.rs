@@ -15,89 +15,94 @@ fn udp(name: &str, of: u16) -> Message {
     ask(&question(name, of), Transport::Udp)
 }
 
+/// Name, type, code, answers, authorities.
+type Row = (&'static str, u16, ResponseCode, &'static [&'static str], &'static [&'static str]);
+
+const SOA: &[&str] = &["example.dev. SOA 7"];
+
+const ROWS: &[Row] = &[
+    // what is there
+    ("host1.example.dev.", 1, NoError, &["host1.example.dev. A 192.0.2.1"], &[]),
+    ("HOST1.eXample.dev.", 1, NoError, &["HOST1.eXample.dev. A 192.0.2.1"], &[]),
+    ("example.dev.", 6, NoError, SOA, &[]),
+    ("example.dev.", 2, NoError, &["example.dev. NS NS"], &[]),
+    ("example.dev.", 16, NoError, &["example.dev. TXT TXT"], &[]),
+    // no data: name of a record, apex, empty non-terminals, wildcard (RFC 2308, RFC 4592 section 2.2.2)
+    ("host1.example.dev.", 16, NoError, &[], SOA),
+    ("example.dev.", 1, NoError, &[], SOA),
+    ("star.example.dev.", 16, NoError, &[], SOA),
+    ("_tcp.host1.example.dev.", 33, NoError, &[], SOA),
+    ("below.example.dev.", 16, NoError, &[], SOA),
+    ("host3.example.dev.", 1, NoError, &[], SOA),
+    ("host3.example.dev.", 43, NoError, &[], SOA),
+    // the wildcard (RFC 4592 section 2.2.1)
+    ("host3.example.dev.", 15, NoError, &["host3.example.dev. MX MX"], &[]),
+    ("foo.bar.example.dev.", 16, NoError, &["foo.bar.example.dev. TXT TXT"], &[]),
+    ("*.example.dev.", 16, NoError, &["*.example.dev. TXT TXT"], &[]),
+    (
+        "a.wild.example.dev.",
+        1,
+        NoError,
+        &["a.wild.example.dev. CNAME host1.example.dev.", "host1.example.dev. A 192.0.2.1"],
+        &[],
+    ),
+    // no name: the closest encloser has no wildcard
+    ("_telnet._tcp.host1.example.dev.", 33, NXDomain, &[], SOA),
+    ("ghost.*.example.dev.", 15, NXDomain, &[], SOA),
+    ("no.star.example.dev.", 16, NXDomain, &[], SOA),
+    // aliases
+    (
+        "alias.example.dev.",
+        1,
+        NoError,
+        &["alias.example.dev. CNAME Host1.Example.dev.", "Host1.Example.dev. A 192.0.2.1"],
+        &[],
+    ),
+    ("alias.example.dev.", 5, NoError, &["alias.example.dev. CNAME Host1.Example.dev."], &[]),
+    (
+        "alias2.example.dev.",
+        1,
+        NoError,
+        &[
+            "alias2.example.dev. CNAME alias.example.dev.",
+            "alias.example.dev. CNAME Host1.Example.dev.",
+            "Host1.Example.dev. A 192.0.2.1",
+        ],
+        &[],
+    ),
+    ("dangling.example.dev.", 1, NXDomain, &["dangling.example.dev. CNAME no.host1.example.dev."], SOA),
+    ("empty.example.dev.", 1, NoError, &["empty.example.dev. CNAME caa.example.dev."], SOA),
+    ("out.example.dev.", 1, NoError, &["out.example.dev. CNAME www.example.net."], &[]),
+    ("down.example.dev.", 1, NXDomain, &["down.example.dev. CNAME a.below.example.dev."], SOA),
+    (
+        "loop1.example.dev.",
+        1,
+        NoError,
+        &["loop1.example.dev. CNAME loop2.example.dev.", "loop2.example.dev. CNAME loop1.example.dev."],
+        &[],
+    ),
+    // the longest domain
+    ("x.below.example.dev.", 1, NoError, &["x.below.example.dev. A 192.0.2.9"], &[]),
+    ("a.x.below.example.dev.", 1, NXDomain, &[], &["x.below.example.dev. SOA 7"]),
+    // ANY: one set (RFC 8482)
+    ("host1.example.dev.", 255, NoError, &["host1.example.dev. A 192.0.2.1"], &[]),
+    ("alias.example.dev.", 255, NoError, &["alias.example.dev. CNAME Host1.Example.dev."], &[]),
+    ("star.example.dev.", 255, NoError, &[], SOA),
+    // not ours, not offered
+    ("example.net.", 1, Refused, &[], &[]),
+    ("dev.", 1, Refused, &[], &[]),
+    (".", 2, Refused, &[], &[]),
+    ("badexample.dev.", 1, Refused, &[], &[]),
+    ("example.dev.", 252, Refused, &[], &[]),
+    ("example.dev.", 251, Refused, &[], &[]),
+    ("example.dev.", 253, NotImp, &[], &[]),
+    ("example.dev.", 41, FormErr, &[], &[]),
+    ("example.dev.", 0, FormErr, &[], &[]),
+];
+
 #[test]
 fn table() {
-    const SOA: &[&str] = &["example.dev. SOA 7"];
-    let rows: &[(&str, u16, ResponseCode, &[&str], &[&str])] = &[
-        // what is there
-        ("host1.example.dev.", 1, NoError, &["host1.example.dev. A 192.0.2.1"], &[]),
-        ("HOST1.eXample.dev.", 1, NoError, &["HOST1.eXample.dev. A 192.0.2.1"], &[]),
-        ("example.dev.", 6, NoError, SOA, &[]),
-        ("example.dev.", 2, NoError, &["example.dev. NS NS"], &[]),
-        ("example.dev.", 16, NoError, &["example.dev. TXT TXT"], &[]),
-        // no data: name of a record, apex, empty non-terminals, wildcard (RFC 2308, RFC 4592 section 2.2.2)
-        ("host1.example.dev.", 16, NoError, &[], SOA),
-        ("example.dev.", 1, NoError, &[], SOA),
-        ("star.example.dev.", 16, NoError, &[], SOA),
-        ("_tcp.host1.example.dev.", 33, NoError, &[], SOA),
-        ("below.example.dev.", 16, NoError, &[], SOA),
-        ("host3.example.dev.", 1, NoError, &[], SOA),
-        ("host3.example.dev.", 43, NoError, &[], SOA),
-        // the wildcard (RFC 4592 section 2.2.1)
-        ("host3.example.dev.", 15, NoError, &["host3.example.dev. MX MX"], &[]),
-        ("foo.bar.example.dev.", 16, NoError, &["foo.bar.example.dev. TXT TXT"], &[]),
-        ("*.example.dev.", 16, NoError, &["*.example.dev. TXT TXT"], &[]),
-        (
-            "a.wild.example.dev.",
-            1,
-            NoError,
-            &["a.wild.example.dev. CNAME host1.example.dev.", "host1.example.dev. A 192.0.2.1"],
-            &[],
-        ),
-        // no name: the closest encloser has no wildcard
-        ("_telnet._tcp.host1.example.dev.", 33, NXDomain, &[], SOA),
-        ("ghost.*.example.dev.", 15, NXDomain, &[], SOA),
-        ("no.star.example.dev.", 16, NXDomain, &[], SOA),
-        // aliases
-        (
-            "alias.example.dev.",
-            1,
-            NoError,
-            &["alias.example.dev. CNAME Host1.Example.dev.", "Host1.Example.dev. A 192.0.2.1"],
-            &[],
-        ),
-        ("alias.example.dev.", 5, NoError, &["alias.example.dev. CNAME Host1.Example.dev."], &[]),
-        (
-            "alias2.example.dev.",
-            1,
-            NoError,
-            &[
-                "alias2.example.dev. CNAME alias.example.dev.",
-                "alias.example.dev. CNAME Host1.Example.dev.",
-                "Host1.Example.dev. A 192.0.2.1",
-            ],
-            &[],
-        ),
-        ("dangling.example.dev.", 1, NXDomain, &["dangling.example.dev. CNAME no.host1.example.dev."], SOA),
-        ("empty.example.dev.", 1, NoError, &["empty.example.dev. CNAME caa.example.dev."], SOA),
-        ("out.example.dev.", 1, NoError, &["out.example.dev. CNAME www.example.net."], &[]),
-        ("down.example.dev.", 1, NXDomain, &["down.example.dev. CNAME a.below.example.dev."], SOA),
-        (
-            "loop1.example.dev.",
-            1,
-            NoError,
-            &["loop1.example.dev. CNAME loop2.example.dev.", "loop2.example.dev. CNAME loop1.example.dev."],
-            &[],
-        ),
-        // the longest domain
-        ("x.below.example.dev.", 1, NoError, &["x.below.example.dev. A 192.0.2.9"], &[]),
-        ("a.x.below.example.dev.", 1, NXDomain, &[], &["x.below.example.dev. SOA 7"]),
-        // ANY: one set (RFC 8482)
-        ("host1.example.dev.", 255, NoError, &["host1.example.dev. A 192.0.2.1"], &[]),
-        ("alias.example.dev.", 255, NoError, &["alias.example.dev. CNAME Host1.Example.dev."], &[]),
-        ("star.example.dev.", 255, NoError, &[], SOA),
-        // not ours, not offered
-        ("example.net.", 1, Refused, &[], &[]),
-        ("dev.", 1, Refused, &[], &[]),
-        (".", 2, Refused, &[], &[]),
-        ("badexample.dev.", 1, Refused, &[], &[]),
-        ("example.dev.", 252, Refused, &[], &[]),
-        ("example.dev.", 251, Refused, &[], &[]),
-        ("example.dev.", 253, NotImp, &[], &[]),
-        ("example.dev.", 41, FormErr, &[], &[]),
-        ("example.dev.", 0, FormErr, &[], &[]),
-    ];
-    for (name, of, code, answers, authorities) in rows {
+    for (name, of, code, answers, authorities) in ROWS {
         let response = udp(name, *of);
         let row = format!("{name} {of}");
         assert_eq!(response.metadata.response_code, *code, "{row}");

@@ -234,36 +234,17 @@ async fn a_set_changes_at_once() {
     }
 }
 
-/// `cargo test --lib dns::tests::plane::figures -- --ignored --nocapture`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures"]
-async fn figures() {
+async fn beside_many_records_a_new_one_is_served_soon() {
     let folder = tempfile::tempdir().unwrap();
     let rig = Rig::new(folder.path()).await;
     rig.zone("dz-1", &["*.example.dev"]).await;
-    for records in [0, 1000, 3000] {
-        for n in 0..records {
-            rig.record(format!("dr-{records}-{n}"), "dz-1", a(&format!("n{records}-{n}.example.dev"), &["192.0.2.1"]))
-                .await;
-        }
-        rig.until(&format!("n{records}-0.example.dev."), 1, |answer| records == 0 || answer.answers.len() == 1).await;
-        let mut worst = Duration::ZERO;
-        for n in 0..20 {
-            let name = format!("new{records}-{n}.example.dev");
-            rig.record(format!("ds-{records}-{n}"), "dz-1", a(&name, &["192.0.2.1"])).await;
-            worst = worst.max(rig.until(&format!("{name}."), 1, |answer| answer.answers.len() == 1).await);
-        }
-        println!("{records} records: a new one is served after at most {worst:?}");
+    for n in 0..300 {
+        rig.record(format!("dr-{n}"), "dz-1", a(&format!("n{n}.example.dev"), &["192.0.2.1"])).await;
     }
-    let asked = question("new0-0.example.dev.", 1).to_vec().unwrap();
-    let (start, mut buffer, mut done) = (Instant::now(), [0; 2048], 0_u32);
-    for _ in 0..32 {
-        rig.client.send_to(&asked, rig.server).await.unwrap();
-    }
-    while start.elapsed() < Duration::from_secs(3) {
-        rig.client.recv(&mut buffer).await.unwrap();
-        rig.client.send_to(&asked, rig.server).await.unwrap();
-        done += 1;
-    }
-    println!("{} queries/s over UDP, client and server on this machine", done / 3);
+    rig.until("n299.example.dev.", 1, |answer| answer.answers.len() == 1).await;
+    rig.record("ds-1".into(), "dz-1", a("new.example.dev", &["192.0.2.1"])).await;
+    let took = rig.until("new.example.dev.", 1, |answer| answer.answers.len() == 1).await;
+    // ten times what is promised: the machine may be busy
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }
