@@ -198,7 +198,7 @@ fn version(object: &DynamicObject) -> u128 {
 }
 
 /// Drops what nobody here reads and what can be larger than all the rest.
-fn trim(object: &mut DynamicObject) {
+pub(super) fn trim(object: &mut DynamicObject) {
     object.metadata.managed_fields = None;
     if let Some(annotations) = &mut object.metadata.annotations {
         annotations.remove(LAST_APPLIED);

@@ -22,7 +22,7 @@ use super::{
     writes::WriteError,
 };
 use crate::{
-    crd::Reason,
+    crd::{Reason, annotation},
     runtime::{
         metrics::{ObjectName, PassResult},
         queue::{Outcome as Verdict, Pass},
@@ -122,7 +122,12 @@ async fn follow_up(
         verdict = sooner(verdict, patience);
     } else if let Some(status) = &conclusion.status {
         match engine.writer.status(key, object, status).await {
-            Ok(()) => speak(engine, object, conclusion.events),
+            Ok(stored) => {
+                speak(engine, object, conclusion.events);
+                if overtaken(object, &stored) {
+                    verdict = sooner(verdict, Duration::ZERO);
+                }
+            }
             Err(WriteError::Gone | WriteError::Changed) => {}
             Err(error) => {
                 warn!(%error, "the status could not be stored");
@@ -133,6 +138,17 @@ async fn follow_up(
         speak(engine, object, conclusion.events);
     }
     (verdict, result(&finding.outcome, verdict))
+}
+
+/// Whether someone edited the object during the pass. The answer to our write has brought the edit into the cache, so its watch
+/// event will be no news and wakes nobody.
+fn overtaken(seen: &DynamicObject, stored: &DynamicObject) -> bool {
+    let theirs = |object: &DynamicObject| {
+        let mut annotations = object.annotations().clone();
+        annotations.remove(annotation::STORE);
+        annotations
+    };
+    generation(seen) != generation(stored) || theirs(seen) != theirs(stored)
 }
 
 /// How much longer a hasty status waits; `None`: store it now.
@@ -246,4 +262,25 @@ fn time_to_ready(engine: &Engine, key: &Key, generation: i64, outcome: &Outcome)
 
 fn object_name(key: &Key) -> ObjectName {
     ObjectName { kind: key.kind.to_string(), namespace: key.namespace.to_string(), name: key.name.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_edit_during_a_pass_is_seen_in_the_answer_to_its_status() {
+        let object = |generation: i64, annotations: Value| -> DynamicObject {
+            serde_json::from_value(
+                json!({"metadata": {"name": "a", "generation": generation, "annotations": annotations}}),
+            )
+            .unwrap()
+        };
+        let seen = object(3, json!({"a": "b"}));
+        assert!(!overtaken(&seen, &object(3, json!({"a": "b", annotation::STORE: "ours"}))));
+        assert!(overtaken(&seen, &object(4, json!({"a": "b"}))));
+        assert!(overtaken(&seen, &object(3, json!({"a": "b", annotation::PAUSED: "true"}))));
+    }
 }

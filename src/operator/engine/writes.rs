@@ -8,7 +8,11 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{cache::Cache, common::uid, key::Key};
+use super::{
+    cache::{Cache, trim},
+    common::uid,
+    key::Key,
+};
 use crate::crd::FINALIZER;
 
 /// How long one call to the API server may take.
@@ -78,11 +82,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Stores a status, the whole of it.
+    /// Stores a status, the whole of it. Answers with the object as it is then, which may have been edited meanwhile.
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub async fn status(&self, key: &Key, object: &DynamicObject, status: &Value) -> Result<(), WriteError> {
+    pub async fn status(&self, key: &Key, object: &DynamicObject, status: &Value) -> Result<DynamicObject, WriteError> {
         let resource = self.resource(key)?;
         let body = json!({
             "apiVersion": resource.api_version,
@@ -92,8 +96,10 @@ impl Writer {
         });
         let api = self.api(key)?;
         let (parameters, patch) = (PatchParams::apply(MANAGER).force(), Patch::Apply(body));
-        self.fold(key, bounded(api.patch_status(&key.name, &parameters, &patch)).await?);
-        Ok(())
+        let mut stored = bounded(api.patch_status(&key.name, &parameters, &patch)).await?;
+        trim(&mut stored);
+        self.fold(key, stored.clone());
+        Ok(stored)
     }
 
     async fn patch(&self, key: &Key, patch: &Value) -> Result<Arc<DynamicObject>, WriteError> {

@@ -78,12 +78,30 @@ impl Board {
         settings: Arc<ObjectSettings>,
         state: ObjectState,
     ) -> Option<News> {
-        let before = self.objects.remove(id);
-        let (state, conditions) = before.map_or((state, BTreeSet::new()), |before| (before.state, before.conditions));
-        // what was measured with other settings says nothing
-        let object =
-            self.objects.entry(Arc::clone(id)).or_insert(Object { of, settings, state, conditions, last: None });
-        object.state.since.is_some().then(|| news(id, of, &object.state, None))
+        let (mut state, mut last, mut conditions) = (state, None, BTreeSet::new());
+        if let Some(before) = self.objects.remove(id) {
+            (state, conditions) = (before.state, before.conditions);
+            if before.settings.probe == settings.probe {
+                last = before.last;
+            } else {
+                // what was measured with other settings says nothing
+                conditions.iter().for_each(|condition| self.start_over(condition));
+            }
+        }
+        let object = Object { of, settings, state, conditions, last };
+        let told = object.state.since.is_some().then(|| news(id, of, &object.state, None));
+        self.objects.insert(Arc::clone(id), object);
+        told
+    }
+
+    /// Forgets what a condition has seen; where it stands stays.
+    fn start_over(&mut self, id: &Id) {
+        let Some(condition) = self.conditions.get_mut(id) else { return };
+        condition.series = Series::new(condition.rule.window);
+        condition.standing = Standing::restored(condition.state.alert_state);
+        if let Some(look) = condition.look.take() {
+            self.looks.remove(&(look, Arc::clone(id)));
+        }
     }
 
     /// A condition on the object `parent` is as `rule` says; `state` is what was reported of it before.

@@ -19,9 +19,13 @@ fn at(seconds: u64) -> Now {
 }
 
 fn settings(kind: &str) -> Arc<ObjectSettings> {
+    settings_at(kind, "http://x.example/")
+}
+
+fn settings_at(kind: &str, url: &str) -> Arc<ObjectSettings> {
     let mut intent = json!({"name": "x", "type": kind, "interval": "1s"});
     if kind == "HTTP" {
-        intent["http"] = json!({"url": "http://x.example/"});
+        intent["http"] = json!({"url": url});
     } else {
         intent["tcp"] = json!({"host": "x.example", "port": 1});
     }
@@ -151,6 +155,17 @@ fn an_object_that_was_edited_is_asked_anew() {
         told(&board.measured(&id("mo"), 5, outcome(false), at(3))),
         pairs(&[("mo", "false"), ("mc", "Pending")])
     );
+}
+
+#[test]
+fn another_url_starts_over_and_another_interval_does_not() {
+    let mut board = board(rule(json!({"window": {"duration": "1m", "function": "Avg"}})));
+    board.measured(&id("mo"), 1, outcome(false), at(1));
+    board.put_object(&id("mo"), 2, settings("HTTP"), ObjectState::default());
+    assert_eq!((board.samples(), board.next_look()), (1, Some(Duration::from_secs(11))));
+    board.put_object(&id("mo"), 3, settings_at("HTTP", "http://y.example/"), ObjectState::default());
+    assert_eq!((board.samples(), board.next_look()), (0, None));
+    assert_eq!(told(&board.measured(&id("mo"), 3, outcome(true), at(2))), pairs(&[("mo", "true"), ("mc", "Cleared")]));
 }
 
 #[test]
