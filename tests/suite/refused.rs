@@ -270,7 +270,17 @@ async fn a_pool_without_addresses_is_a_quota() {
     let scene = &beside.scene;
     let base = rig.audit_log.parent().expect("a folder").join("small");
     let api = SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
-    let arguments = ["backend", "--api-listen", &api.to_string(), "--address-pool", "127.21.0.0/30", "--state-dir"];
+    let dns = format!("127.0.0.1:{}", free_port().expect("a port"));
+    let arguments = [
+        "backend",
+        "--dns-listen",
+        &dns,
+        "--api-listen",
+        &api.to_string(),
+        "--address-pool",
+        "127.21.0.0/30",
+        "--state-dir",
+    ];
     let state = base.to_string_lossy().into_owned();
     let arguments = arguments.into_iter().chain([state.as_str(), "--stop-drain", "0"]);
     let small = Program::start(&base.with_extension("log"), arguments, []);

@@ -32,6 +32,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+pub use self::wire::DOMAIN;
 pub use self::{
     children::Program,
     scene::{Scene, condition, message_of, permissions, reason_of, status_of},
@@ -54,6 +55,8 @@ pub struct Rig {
     pub operator: Program,
     /// The operator's metrics and health.
     pub metrics: SocketAddr,
+    /// Where the backend answers DNS.
+    pub dns: SocketAddr,
     /// For the wire API, as its administrator.
     pub wire: Wire,
     cluster: Cluster,
@@ -108,6 +111,7 @@ async fn start() -> Rig {
     let kubeconfig = base.join("kubeconfig");
     cluster.write_kubeconfig(&kubeconfig).expect("a kubeconfig");
     let api = SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
+    let dns = SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
     let state = base.join("backend");
     let backend = Program::start(
         &base.join("backend.log"),
@@ -119,6 +123,8 @@ async fn start() -> Rig {
             &state.to_string_lossy(),
             "--address-pool",
             "127.20.0.0/16",
+            "--dns-listen",
+            &dns.to_string(),
             "--outbound-allow-loopback",
             "--stop-drain",
             "1",
@@ -131,6 +137,7 @@ async fn start() -> Rig {
     let wire = Wire::admin(api, &state.join("admin-token")).await;
     until("the operator is ready", async || ready(metrics).await).await;
     Rig {
+        dns,
         kubeconfig,
         audit_log,
         backend,

@@ -11,6 +11,9 @@ use super::until;
 /// The organization of all tests.
 pub const ORGANIZATION: &str = "acme";
 
+/// A domain that it owns.
+pub const DOMAIN: &str = "example.test";
+
 /// A backend, as its administrator.
 #[derive(Clone)]
 pub struct Wire {
@@ -26,6 +29,7 @@ impl Wire {
         let wire = Self { api, token };
         wire.wait().await;
         wire.put(&format!("/v3/organizations/{ORGANIZATION}"), json!({})).await;
+        wire.put(&format!("/v3/organizations/{ORGANIZATION}/domains/{DOMAIN}"), json!({})).await;
         wire
     }
 
