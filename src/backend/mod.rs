@@ -7,6 +7,7 @@ mod follow;
 pub mod hub;
 pub mod kept_token;
 pub mod load_balancing;
+pub mod object_storage;
 pub mod plane;
 pub mod records;
 mod start;

@@ -5,6 +5,7 @@ pub mod client;
 mod envelope;
 mod feed;
 pub mod load_balancer;
+pub mod object_storage;
 mod permission;
 mod problem;
 mod tenancy;
