@@ -9,9 +9,10 @@ use std::{
 
 use loopback_operator::{
     backend::{
-        Options, Services,
+        Options, Service,
         checks::NoChecks,
-        plane::{Intents, Plane, PlaneProblem, Reporter},
+        load_balancing,
+        plane::{BoxedPlane, Intents, Plane, PlaneProblem, Reporter},
         start_with,
         store::{RedbStore, Store, Table, key, write},
     },
@@ -37,7 +38,10 @@ fn main() {
         }
         drop(rustls::crypto::ring::default_provider().install_default());
         let options = Options::new(([127, 0, 0, 1], 0).into(), folder.path().join("backend"));
-        let services = |_| Services { load_balancing_checks: Arc::new(NoChecks), load_balancing: Nothing };
+        let services = |_| {
+            let (collections, plane) = (load_balancing::collections(Arc::new(NoChecks)), BoxedPlane::new(Nothing));
+            vec![Service { collections, facts: Vec::new(), plane }]
+        };
         let running = start_with(options, services, World::real(), &Drain::new()).await.unwrap();
         let rules = ["read", "create"].map(|verb| {
             json!({"permission": format!("project.load_balancer:{verb}"), "organization": "acme", "project": "shop"})

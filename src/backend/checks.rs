@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::store::Transaction;
-use crate::protocol::{Problem, Project};
+use crate::protocol::{Problem, Project, SecretValues};
 
 /// What a service decides inside the transaction that accepts an intent.
 pub trait Checks: Send + Sync + 'static {
@@ -21,6 +21,17 @@ pub trait Checks: Send + Sync + 'static {
         intent: &Value,
         before: Option<&Value>,
     ) -> Result<Value, Problem>;
+
+    /// Mints a secret for an object of a collection that has secrets, at create and when it is issued anew; the one before is
+    /// revoked with it. Kept beside the object, for the plane and until its holder has acknowledged it for the holder; never in
+    /// the feed, a list or a log. May be called again: only what the last call returned is kept.
+    ///
+    /// # Errors
+    /// Why there can be none.
+    fn mint(&self, tx: &mut dyn Transaction, id: &str, chosen: &Value) -> Result<Option<SecretValues>, Problem> {
+        let _ = (tx, id, chosen);
+        Ok(None)
+    }
 
     /// Gives back what was chosen, when the object is gone.
     ///

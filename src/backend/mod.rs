@@ -10,8 +10,10 @@ pub mod load_balancing;
 pub mod object_storage;
 pub mod plane;
 pub mod records;
+mod service;
 mod start;
 pub mod store;
 pub mod tenants;
 
-pub use start::{Options, Running, SeedProblem, Services, StartProblem, start, start_with};
+pub use service::Service;
+pub use start::{Options, Running, SeedProblem, StartProblem, start, start_with};

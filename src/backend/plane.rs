@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::store::BoxFuture;
 use crate::{
-    protocol::{Member, ObjectId, RawObject, Revision},
+    protocol::{Member, ObjectId, Project, RawObject, Revision, SecretValues},
     runtime::Drain,
 };
 
@@ -24,6 +25,24 @@ pub trait Plane: Send + 'static {
     ) -> impl Future<Output = Result<(), PlaneProblem>> + Send;
 }
 
+/// A plane whose type is forgotten.
+pub struct BoxedPlane(Box<Run>);
+
+type Run = dyn FnOnce(Intents, Reporter, Drain) -> BoxFuture<'static, Result<(), PlaneProblem>> + Send;
+
+impl BoxedPlane {
+    /// Forgets the type of a plane.
+    pub fn new(plane: impl Plane) -> Self {
+        Self(Box::new(|intents, reality, drain| Box::pin(plane.run(intents, reality, drain))))
+    }
+}
+
+impl Plane for BoxedPlane {
+    async fn run(self, intents: Intents, reality: Reporter, drain: Drain) -> Result<(), PlaneProblem> {
+        (self.0)(intents, reality, drain).await
+    }
+}
+
 /// Why a plane cannot work.
 #[derive(Debug, thiserror::Error)]
 #[error("{plane}: {message}")]
@@ -39,18 +58,32 @@ pub struct PlaneProblem {
 pub enum IntentChange {
     /// An object as it is now. With phase Deleting: let go of all that it holds, then call [`Reporter::released`].
     Present {
+        /// Its collection.
+        collection: String,
+        /// Its project.
+        project: Arc<Project>,
         /// The object.
         object: Box<RawObject>,
         /// What the service's checks chose for it in the transaction that accepted it, for instance its addresses. Durable.
         chosen: Value,
+        /// The newest secret that was minted for it, see [`super::checks::Checks::mint`].
+        secret: Option<SecretValues>,
+        /// With phase Deleting: empty it first, rather than refuse to let go while it holds data. May come later than the
+        /// phase; the object is then sent again.
+        purge: bool,
     },
-    /// An object that is no more. Comes also for those whose release this plane has reported.
-    Gone(ObjectId),
-    /// All objects that existed at the start have been sent.
+    /// An object that is no more. Comes also for those whose release this plane has reported; children go before their parent.
+    Gone {
+        /// Its collection.
+        collection: String,
+        /// Its id.
+        id: ObjectId,
+    },
+    /// All objects that existed at the start have been sent. Comes once, for all collections.
     Synced,
 }
 
-/// The intents of one collection, in the order of their revisions, starting with all that exist.
+/// The intents of a service's collections, starting with all that exist. A parent comes before its children.
 pub type Intents = mpsc::Receiver<IntentChange>;
 
 /// What a plane found to be real.

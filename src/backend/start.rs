@@ -14,16 +14,16 @@ use tokio::{net::TcpListener, sync::watch};
 
 use super::{
     api::{self, Api, collections::Registry},
-    checks::Checks,
-    hub,
+    hub::{self, Collections},
     kept_token::{KeptTokenProblem, keep_token},
     load_balancing::{self, EmbeddedPlane, LoadBalancingChecks},
-    plane::{Plane, PlaneProblem},
+    plane::{BoxedPlane, Plane, PlaneProblem},
+    service::Service,
     store::{self, OpenProblem, RedbStore, Store, Transaction},
     tenants,
 };
 use crate::{
-    protocol::{Intent, Problem, Project, Rule, load_balancer::LoadBalancer},
+    protocol::{Problem, Project, Rule},
     rules::outbound::Outbound,
     runtime::{Drain, World},
 };
@@ -99,14 +99,6 @@ pub enum StartProblem {
     Plane(#[from] PlaneProblem),
 }
 
-/// What the services bring: checks and a plane each.
-pub struct Services<L> {
-    /// Decides about load balancers.
-    pub load_balancing_checks: Arc<dyn Checks>,
-    /// Makes them real.
-    pub load_balancing: L,
-}
-
 /// A backend that serves.
 pub struct Running {
     /// Where the API listens.
@@ -128,19 +120,25 @@ pub struct Running {
 /// Port, folder, store or token file; the message says what to do.
 pub async fn start(options: Options, world: World, drain: &Drain) -> Result<Running, StartProblem> {
     let (settings, plane_world) = (options.clone(), world.clone());
-    start_with(options, |api| services(settings, api, plane_world), world, drain).await
+    start_with(options, move |api| services(&settings, api, &plane_world), world, drain).await
 }
 
-/// The embedded services.
-fn services(options: Options, api: SocketAddr, world: World) -> Services<EmbeddedPlane> {
+/// The services of this release, one entry each.
+fn services(options: &Options, api: SocketAddr, world: &World) -> Vec<Service> {
+    vec![load_balancing(options.clone(), api, world.clone())]
+}
+
+fn load_balancing(options: Options, api: SocketAddr, world: World) -> Service {
     let Options { address_pool: pool, ipv6_address, mut own_listeners, .. } = options;
     own_listeners.push(api);
     let outbound =
         Outbound { allow_loopback: options.allow_loopback_targets, own: own_listeners, ..Outbound::default() };
     let limits = load_balancing::Limits { stop_drain: options.stop_drain, ..load_balancing::Limits::default() };
-    Services {
-        load_balancing_checks: Arc::new(LoadBalancingChecks::new(pool, ipv6_address)),
-        load_balancing: EmbeddedPlane::new(load_balancing::Options { pool, outbound, limits }, world),
+    let plane = EmbeddedPlane::new(load_balancing::Options { pool, outbound, limits }, world);
+    Service {
+        collections: load_balancing::collections(Arc::new(LoadBalancingChecks::new(pool, ipv6_address))),
+        facts: Vec::new(),
+        plane: BoxedPlane::new(plane),
     }
 }
 
@@ -148,9 +146,9 @@ fn services(options: Options, api: SocketAddr, world: World) -> Services<Embedde
 ///
 /// # Errors
 /// As [`start`].
-pub async fn start_with<L: Plane>(
+pub async fn start_with(
     options: Options,
-    services: impl FnOnce(SocketAddr) -> Services<L>,
+    services: impl FnOnce(SocketAddr) -> Vec<Service>,
     world: World,
     drain: &Drain,
 ) -> Result<Running, StartProblem> {
@@ -159,11 +157,12 @@ pub async fn start_with<L: Plane>(
     let (api, listener) = listening.map_err(|problem| StartProblem::Listen { address, problem })?;
     let services = services(api);
     let store = open(&options.state_dir, &world).await?;
-    let registry = Arc::new(Registry::new(services.load_balancing_checks));
+    let (registry, services) = register(services);
+    let registry = Arc::new(registry);
     let admin_token_file = options.state_dir.join(ADMIN_TOKEN);
     keep_token(&*store, &world, &admin_token_file, "administrator", everything(&registry)).await?;
     let (serving, planes) = (drain.child(), drain.child());
-    let failure = run_plane(services.load_balancing, &store, &registry, &planes);
+    let failure = run_planes(services, &store, &planes);
     let router = api::router(Api {
         store: Arc::clone(&store),
         world: world.clone(),
@@ -175,16 +174,28 @@ pub async fn start_with<L: Plane>(
     Ok(Running { api, admin_token_file, store, world, serving, planes, stop_drain, failure })
 }
 
-fn run_plane(
-    plane: impl Plane,
+/// One registry of all collections, and each service's collections with their plane.
+fn register(services: Vec<Service>) -> (Registry, Vec<(Collections, BoxedPlane)>) {
+    let (mut registry, mut planes) = (Registry::default(), Vec::new());
+    for Service { collections, facts, plane } in services {
+        let collections: Collections = collections.into_iter().map(Arc::new).collect();
+        registry.collections.extend(collections.iter().cloned());
+        registry.facts.extend(facts.into_iter().map(Arc::new));
+        planes.push((collections, plane));
+    }
+    (registry, planes)
+}
+
+/// One plane a service; the first that fails is heard.
+fn run_planes(
+    services: Vec<(Collections, BoxedPlane)>,
     store: &Arc<dyn Store>,
-    registry: &Registry,
     drain: &Drain,
 ) -> watch::Receiver<Option<Arc<PlaneProblem>>> {
     let (failed, failure) = watch::channel(None);
-    if let Some(collection) = registry.get(LoadBalancer::COLLECTION) {
-        let (intents, reporter) = hub::connect(store, collection, drain);
-        drain.spawn(watch_plane(plane.run(intents, reporter, drain.clone()), failed));
+    for (collections, plane) in services {
+        let (intents, reporter) = hub::connect(store, &collections, drain);
+        drain.spawn(watch_plane(plane.run(intents, reporter, drain.clone()), failed.clone()));
     }
     failure
 }
@@ -210,7 +221,11 @@ async fn watch_plane(
 ) {
     if let Err(problem) = plane.await {
         tracing::error!(%problem, "a data plane cannot work");
-        failed.send_replace(Some(Arc::new(problem)));
+        failed.send_if_modified(|first| {
+            let news = first.is_none();
+            first.get_or_insert_with(|| Arc::new(problem));
+            news
+        });
     }
 }
 

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+use super::Delivery;
+
 /// A backend object's id, for instance `lb-01hxyz...`: stable for its life, never used again.
 pub type ObjectId = String;
 /// Position in the backend's one sequence of changes; only grows, also across restarts.
@@ -69,6 +71,9 @@ pub struct Reality<S> {
 pub struct Object<I, S> {
     /// Identity in the backend.
     pub id: ObjectId,
+    /// The object that it belongs to, in the collection [`Intent::PARENT`]; never changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ObjectId>,
     /// Who may change it; absent for an object that no cluster has taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
@@ -76,7 +81,7 @@ pub struct Object<I, S> {
     pub etag: Etag,
     /// Moves with everything, reality included.
     pub revision: Revision,
-    /// The revision at which the intent last changed; compare with `reality.of`.
+    /// The revision at which what the plane shall do last changed: the intent, or a minted secret. Compare with `reality.of`.
     pub intent_revision: Revision,
     /// Live or on its way out.
     pub phase: Phase,
@@ -84,6 +89,9 @@ pub struct Object<I, S> {
     pub intent: I,
     /// What is.
     pub reality: Reality<S>,
+    /// Secrets that the backend minted for it, without their values. The newest stands last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deliveries: Vec<Delivery>,
 }
 
 /// An object whose service is not known to the code that handles it.
@@ -110,6 +118,15 @@ pub trait Intent: Clone + PartialEq + Serialize + DeserializeOwned + JsonSchema 
     const MEMBERS: &'static [Members];
     /// Field of the intent that holds the name people gave it.
     const NAME_FIELD: &'static str;
+    /// The collection of the object that each of these belongs to. Below its path (`dns-zones` and `dns-zones/records`) the
+    /// routes are nested and name the parent; else they are flat, and create names it.
+    const PARENT: Option<&'static str> = None;
+}
+
+/// The last part of a collection's path whose routes are nested below its parent's objects.
+#[must_use]
+pub fn nested_part<'a>(collection: &'a str, parent: Option<&str>) -> Option<&'a str> {
+    collection.strip_prefix(parent?)?.strip_prefix('/')
 }
 
 impl RawObject {
@@ -124,6 +141,7 @@ impl RawObject {
         };
         Ok(Object {
             id: self.id.clone(),
+            parent: self.parent.clone(),
             owner: self.owner.clone(),
             etag: self.etag.clone(),
             revision: self.revision,
@@ -131,6 +149,7 @@ impl RawObject {
             phase: self.phase,
             intent: I::deserialize(&self.intent)?,
             reality: Reality { of: self.reality.of, state, members: self.reality.members.clone() },
+            deliveries: self.deliveries.clone(),
         })
     }
 }

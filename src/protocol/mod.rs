@@ -8,12 +8,16 @@ pub mod load_balancer;
 pub mod object_storage;
 mod permission;
 mod problem;
+mod secret;
 mod tenancy;
 
-pub use envelope::{Etag, Intent, Member, Members, Object, ObjectId, Owner, Phase, RawObject, Reality, Revision};
+pub use envelope::{
+    Etag, Intent, Member, Members, Object, ObjectId, Owner, Phase, RawObject, Reality, Revision, nested_part,
+};
 pub use feed::{Cursor, Frame};
 pub use permission::{Access, Permission, Rule, Verb};
 pub use problem::{Code, Problem};
+pub use secret::{Delivered, Delivery, DeliveryRef, SecretValues};
 pub use tenancy::{
     Claim, Create, MintedToken, NewToken, Organization, Page, Project, ProjectView, RetireOptions, Retired, TokenView,
 };

@@ -121,4 +121,5 @@ impl Intent for Credential {
     const PERMISSION: &'static str = "project.object_store.credentials";
     const MEMBERS: &'static [Members] = &[];
     const NAME_FIELD: &'static str = "name";
+    const PARENT: Option<&'static str> = Some(Bucket::COLLECTION);
 }

@@ -15,6 +15,9 @@ pub struct Create {
     /// Who will own it; absent: nobody, any cluster may import it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
+    /// The object that it belongs to, in collections with a parent whose path does not name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ObjectId>,
     /// What it shall be.
     pub intent: Value,
 }

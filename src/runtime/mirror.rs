@@ -272,6 +272,8 @@ mod tests {
         let owner =
             Owner { cluster: "c".into(), kind: "K".into(), namespace: "n".into(), name: "x".into(), uid: uid.into() };
         RawObject {
+            parent: None,
+            deliveries: vec![],
             id: id.into(),
             owner: Some(owner),
             etag: "e".into(),

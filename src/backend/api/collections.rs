@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::shape;
 use crate::{
     backend::checks::Checks,
-    protocol::{Intent, Members, Object, Page, Permission, Problem, Verb, load_balancer::LoadBalancer},
+    protocol::{Intent, Members, Object, Page, Permission, Problem, Verb, nested_part},
 };
 
 /// JSON schemas of a collection, as references into the generator's definitions.
@@ -33,6 +33,10 @@ pub struct Collection {
     pub name_field: &'static str,
     /// Maps with permission keys of their own.
     pub members: &'static [Members],
+    /// Collection of the objects that these belong to.
+    pub parent: Option<&'static str>,
+    /// Whether its service mints secrets for its objects.
+    pub mints: bool,
     /// Its service's checks.
     pub checks: Arc<dyn Checks>,
     /// Its schemas.
@@ -50,9 +54,26 @@ impl Collection {
             permission: I::PERMISSION,
             name_field: I::NAME_FIELD,
             members: I::MEMBERS,
+            parent: I::PARENT,
+            mints: false,
             checks,
             schemas: schemas::<I>,
             shape: shape::typed::<I>,
+        }
+    }
+
+    /// The same, with secrets that [`Checks::mint`] mints.
+    #[must_use]
+    pub fn minting(self) -> Self {
+        Self { mints: true, ..self }
+    }
+
+    /// Path of its routes. Below a parent's path they are nested, and the parent's id is in them as `{parent}`.
+    #[must_use]
+    pub fn route(&self) -> String {
+        match (self.parent, nested_part(self.path, self.parent)) {
+            (Some(parent), Some(part)) => format!("/v3/projects/{{p}}/{parent}/{{parent}}/{part}"),
+            _ => format!("/v3/projects/{{p}}/{}", self.path),
         }
     }
 
@@ -94,30 +115,47 @@ fn schemas<I: Intent>(generator: &mut SchemaGenerator) -> Schemas {
     }
 }
 
-/// All collections.
+/// All collections, of all services.
 #[derive(Default)]
-pub struct Registry(pub Vec<Arc<Collection>>);
+pub struct Registry {
+    /// The collections.
+    pub collections: Vec<Arc<Collection>>,
+    /// What services tell about themselves.
+    pub facts: Vec<Arc<Fact>>,
+}
+
+/// Something that a service tells about itself to every known token, for instance which regions it has.
+pub struct Fact {
+    /// Path of its route, for instance `/v3/object-store-regions`.
+    pub path: &'static str,
+    /// Name of the operation in the API's description.
+    pub name: &'static str,
+    /// What it is, for a person.
+    pub summary: &'static str,
+    /// What it says.
+    pub content: Box<dyn Fn() -> Value + Send + Sync>,
+}
 
 /// Permission keys that belong to no collection.
 const PLATFORM_KEYS: [&str; 4] = ["platform.organization", "platform.token", "organization", "organization.project"];
 
 impl Registry {
-    /// The collections of this release.
+    /// Of these collections.
     #[must_use]
-    pub fn new(load_balancing: Arc<dyn Checks>) -> Self {
-        Self(vec![Arc::new(Collection::of::<LoadBalancer>("lb", load_balancing))])
+    pub fn new(collections: Vec<Collection>) -> Self {
+        Self { collections: collections.into_iter().map(Arc::new).collect(), facts: Vec::new() }
     }
 
     /// The collection at that path.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Arc<Collection>> {
-        self.0.iter().find(|collection| collection.path == path)
+        self.collections.iter().find(|collection| collection.path == path)
     }
 
     /// Every permission that means something here.
     #[must_use]
     pub fn permissions(&self) -> Vec<Permission> {
-        let keys = self.0.iter().flat_map(|collection| {
+        let keys = self.collections.iter().flat_map(|collection| {
             std::iter::once(collection.permission).chain(collection.members.iter().map(|members| members.permission))
         });
         let verbs = [Verb::Read, Verb::Create, Verb::Update, Verb::Delete, Verb::Execute];
@@ -128,6 +166,6 @@ impl Registry {
     /// The permission of `verb` on each collection.
     #[must_use]
     pub fn each(&self, verb: Verb) -> Vec<Permission> {
-        self.0.iter().map(|collection| collection.needs(verb)).collect()
+        self.collections.iter().map(|collection| collection.needs(verb)).collect()
     }
 }

@@ -20,14 +20,17 @@ const PAGE_BYTES: usize = 4 << 20;
 pub(super) async fn list(call: Call, collection: Arc<Collection>) -> Result<Answer, Problem> {
     let paging = Paging::of(&call)?;
     let filter = Filter::of(&call);
-    let (caller, name) = (call.caller.clone(), call.path("p").to_owned());
+    let (caller, spot) = (call.caller.clone(), Spot::of(&call));
     let look = move |view: &dyn View| {
-        let project = caller.enter(view, &name, &[collection.needs(Verb::Read)])?;
-        let keep = |object: &RawObject| filter.keeps(object, collection.name_field);
+        let project = caller.enter(view, &spot.project, &[collection.needs(Verb::Read)])?;
+        spot.check_parent(view, &project, &collection)?;
+        let under = spot.under.as_deref();
+        let here = |object: &RawObject| under.is_none_or(|under| object.parent.as_deref() == Some(under));
+        let keep = |object: &RawObject| here(object) && filter.keeps(object, collection.name_field);
         let (items, more) = match filter.owned(view, &project, collection.path)? {
             Some(owned) => (owned.into_iter().filter(|object| keep(object)).collect(), false),
             None => {
-                let query = Query { after: &paging.after, limit: paging.limit, bytes: PAGE_BYTES, keep: &keep };
+                let query = Query { under, after: &paging.after, limit: paging.limit, bytes: PAGE_BYTES, keep: &keep };
                 records::page(view, &project.id, collection.path, &query)?
             }
         };
@@ -76,61 +79,88 @@ impl Filter {
 }
 
 pub(super) async fn get(call: Call, collection: Arc<Collection>) -> Result<Answer, Problem> {
-    let (caller, name, id) = (call.caller.clone(), call.path("p").to_owned(), call.path("id").to_owned());
+    let (caller, spot) = (call.caller.clone(), Spot::of(&call));
     let look = move |view: &dyn View| {
-        let project = caller.enter(view, &name, &[collection.needs(Verb::Read)])?;
-        let stored = records::get(view, &project.id, collection.path, &id)?;
-        stored.map(|stored| stored.object).ok_or_else(|| Problem::not_found(format_args!("object {id:?}")))
+        let project = caller.enter(view, &spot.project, &[collection.needs(Verb::Read)])?;
+        records::find(view, &spot.place(&project, &collection), &spot.id)
     };
     Answer::object(StatusCode::OK, &store::read(&*call.api.store, look).await?)
 }
 
 pub(super) async fn create(call: Call, collection: Arc<Collection>) -> Result<Answer, Problem> {
-    let body: Create = call.json()?;
+    let mut body: Create = call.json()?;
     let id = call.api.world.id(collection.prefix);
-    let (caller, name) = (call.caller.clone(), call.path("p").to_owned());
+    let (caller, spot) = (call.caller.clone(), Spot::of(&call));
+    if let Some(under) = &spot.under
+        && body.parent.replace(under.clone()).is_some_and(|parent| parent != *under)
+    {
+        return Err(Problem::invalid("/parent", "is not the one in the path; leave it out"));
+    }
     let work = move |tx: &mut dyn Transaction| {
-        let project = caller.enter(tx, &name, &[collection.needs(Verb::Create)])?;
+        let project = caller.enter(tx, &spot.project, &[collection.needs(Verb::Create)])?;
         let judge = |before: Option<&Value>, after: &Value| judge(&caller, &project, &collection, before, after);
-        records::create(tx, &place(&project, &collection), &id, &body, &judge)
+        records::create(tx, &spot.place(&project, &collection), &id, &body, &judge)
     };
     Answer::object(StatusCode::CREATED, &store::write(&*call.api.store, true, work).await?.answer)
 }
 
 pub(super) async fn patch(call: Call, collection: Arc<Collection>) -> Result<Answer, Problem> {
     let patch = Value::Object(call.json::<Map<String, Value>>()?);
-    let (caller, name, id) = (call.caller.clone(), call.path("p").to_owned(), call.path("id").to_owned());
+    let (caller, spot) = (call.caller.clone(), Spot::of(&call));
     let if_match = call.if_match();
     let work = move |tx: &mut dyn Transaction| {
-        let project = caller.enter(tx, &name, &collection.change_permissions())?;
+        let project = caller.enter(tx, &spot.project, &collection.change_permissions())?;
         let judge = |before: Option<&Value>, after: &Value| judge(&caller, &project, &collection, before, after);
-        records::patch(tx, &place(&project, &collection), &id, &if_match.clone()?, &patch, &judge)
+        records::patch(tx, &spot.place(&project, &collection), &spot.id, &if_match.clone()?, &patch, &judge)
     };
     Answer::object(StatusCode::OK, &store::write(&*call.api.store, true, work).await?.answer)
 }
 
 pub(super) async fn delete(call: Call, collection: Arc<Collection>) -> Result<Answer, Problem> {
-    let (caller, name, id) = (call.caller.clone(), call.path("p").to_owned(), call.path("id").to_owned());
+    let (caller, spot) = (call.caller.clone(), Spot::of(&call));
     let if_match = call.if_match();
     let work = move |tx: &mut dyn Transaction| {
-        let project = caller.enter(tx, &name, &[collection.needs(Verb::Delete)])?;
-        records::delete(tx, &place(&project, &collection), &id, &if_match.clone()?)
+        let project = caller.enter(tx, &spot.project, &[collection.needs(Verb::Delete)])?;
+        records::delete(tx, &spot.place(&project, &collection), &spot.id, &if_match.clone()?)
     };
     Answer::object(StatusCode::OK, &store::write(&*call.api.store, true, work).await?.answer)
 }
 
 pub(super) async fn claim(call: Call, collection: Arc<Collection>) -> Result<Answer, Problem> {
     let claim: Claim = call.json()?;
-    let (caller, name, id) = (call.caller.clone(), call.path("p").to_owned(), call.path("id").to_owned());
+    let (caller, spot) = (call.caller.clone(), Spot::of(&call));
     let work = move |tx: &mut dyn Transaction| {
-        let project = caller.enter(tx, &name, &[collection.needs(Verb::Update)])?;
-        records::claim(tx, &place(&project, &collection), &id, &claim)
+        let project = caller.enter(tx, &spot.project, &[collection.needs(Verb::Update)])?;
+        records::claim(tx, &spot.place(&project, &collection), &spot.id, &claim)
     };
     Answer::object(StatusCode::OK, &store::write(&*call.api.store, true, work).await?.answer)
 }
 
-fn place<'a>(project: &'a Project, collection: &'a Collection) -> Place<'a> {
-    Place { project, collection: collection.path, checks: &*collection.checks }
+/// Where a call's objects are: project and parent by name, and the id of one.
+#[derive(Clone)]
+pub(super) struct Spot {
+    pub(super) project: String,
+    under: Option<String>,
+    pub(super) id: String,
+}
+
+impl Spot {
+    pub(super) fn of(call: &Call) -> Self {
+        let text = |name| call.path(name).to_owned();
+        Self { project: text("p"), under: Some(text("parent")).filter(|parent| !parent.is_empty()), id: text("id") }
+    }
+
+    /// A list below a parent that does not exist is not empty but missing.
+    fn check_parent(&self, view: &dyn View, project: &Project, collection: &Collection) -> Result<(), Problem> {
+        let (Some(under), Some(above)) = (&self.under, collection.parent) else { return Ok(()) };
+        let parent = records::get(view, &project.id, above, under)?;
+        parent.map(drop).ok_or_else(|| Problem::not_found(format_args!("object {under:?}")))
+    }
+
+    pub(super) fn place<'a>(&'a self, project: &'a Project, collection: &'a Collection) -> Place<'a> {
+        let Collection { path, checks, parent, .. } = collection;
+        Place { project, collection: path, checks: &**checks, parent: *parent, under: self.under.as_deref() }
+    }
 }
 
 /// Permissions first, so that who may not change it learns nothing from what is wrong with it.
@@ -193,11 +223,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::backend::{api::collections::Registry, checks::NoChecks};
+    use crate::backend::{api::collections::Registry, checks::NoChecks, load_balancing};
 
     #[test]
     fn members_have_keys_of_their_own() {
-        let registry = Registry::new(Arc::new(NoChecks));
+        let registry = Registry::new(load_balancing::collections(Arc::new(NoChecks)));
         let collection = registry.get("load-balancers").unwrap();
         let base = json!({"name": "a", "services": {"web": {"port": 1}}, "targets": {"t": {"port": 1}}});
         let with = |patch: Value| crate::rules::merge_patch(&base, &patch);

@@ -5,7 +5,8 @@ use axum::body::Body;
 use super::{answer::Answer, call::Call, objects::unknown_collection};
 use crate::{
     backend::{
-        feed, records,
+        feed,
+        records::{self, Retirement},
         store::{self, Transaction, View},
         tenants,
     },
@@ -49,10 +50,13 @@ pub(super) async fn retire(call: Call) -> Result<Answer, Problem> {
                 caller.require_in(&collection.needs(Verb::Delete), &project)
             }
         };
-        let object = records::retire(tx, &project.id, (&cluster, &uid), purge, &allow)?;
-        Ok(Retired { object })
+        records::retire(tx, &project.id, (&cluster, &uid), purge, &allow)
     };
-    Answer::ok(&store::write(&*call.api.store, true, work).await?.answer)
+    // Refused only after the commit: the owner stays retired.
+    match store::write(&*call.api.store, true, work).await?.answer {
+        Retirement::Done(object) => Answer::ok(&Retired { object }),
+        Retirement::InUse(problem) => Err(problem),
+    }
 }
 
 pub(super) async fn changes(call: Call) -> Result<Answer, Problem> {
@@ -61,7 +65,8 @@ pub(super) async fn changes(call: Call) -> Result<Answer, Problem> {
     let registry = call.api.collections.clone();
     let look = move |view: &dyn View| {
         let project = caller.enter(view, &name, &registry.each(Verb::Read))?;
-        let readable = registry.0.iter().filter(|collection| caller.may(&collection.needs(Verb::Read), &project));
+        let readable =
+            registry.collections.iter().filter(|collection| caller.may(&collection.needs(Verb::Read), &project));
         let readable = readable.map(|collection| collection.path.to_owned()).collect();
         Ok(feed::Scope { project_id: project.id, readable, token: caller.token })
     };

@@ -30,7 +30,7 @@ pub(super) fn endpoints(registry: &Registry) -> Vec<Endpoint> {
     let mut endpoints = of_platform();
     endpoints.extend(of_tenants());
     endpoints.extend(of_projects());
-    endpoints.extend(registry.0.iter().flat_map(of_collection));
+    endpoints.extend(registry.collections.iter().flat_map(of_collection));
     endpoints
 }
 
@@ -159,9 +159,9 @@ fn of_projects() -> Vec<Endpoint> {
 }
 
 fn of_collection(collection: &Arc<Collection>) -> Vec<Endpoint> {
-    let all = format!("/v3/projects/{{p}}/{}", collection.path);
+    let all = collection.route();
     let (one, owner) = (format!("{all}/{{id}}"), format!("{all}/{{id}}/owner"));
-    let name = |verb: &str| format!("{}.{verb}", collection.path);
+    let name = |verb: &str| format!("{}.{verb}", collection.path.replace('/', "."));
     let object = part(collection, |schemas| schemas.object);
     let page = part(collection, |schemas| schemas.page);
     let intent = part(collection, |schemas| schemas.intent);
@@ -218,7 +218,7 @@ fn create_schema(intent: SchemaOf) -> SchemaOf {
         let (intent, owner) = (intent(generator), generator.subschema_for::<Owner>());
         json_schema!({
             "type": "object",
-            "properties": {"intent": intent, "owner": owner},
+            "properties": {"intent": intent, "owner": owner, "parent": {"type": "string"}},
             "required": ["intent"],
             "additionalProperties": false,
         })

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{INTENT_LIMIT, IfMatch, Place, Stored, deleting, etag::etag, load, owners, save};
+use super::{INTENT_LIMIT, IfMatch, Place, Stored, children, deleting, etag::etag, load, owners, save, secrets};
 use crate::{
     backend::store::Transaction,
     protocol::{Code, Create, Phase, Problem, RawObject, Reality},
@@ -15,8 +15,9 @@ pub type Judge<'a> = dyn Fn(Option<&Value>, &Value) -> Result<(), Problem> + 'a;
 /// Creates an object under `id`, which must be new.
 ///
 /// # Errors
-/// [`Code::Exists`] with the id when the owner has an object, [`Code::OwnerRetired`] when it may never have one again, and
-/// what `judge` or the checks refuse.
+/// [`Code::Exists`] with the id when the owner has an object, [`Code::OwnerRetired`] when it may never have one again,
+/// [`Code::NotFound`] and [`Code::Conflict`] when the parent is not there or being deleted, and what `judge` or the checks
+/// refuse.
 pub fn create(
     tx: &mut dyn Transaction,
     place: &Place<'_>,
@@ -24,16 +25,18 @@ pub fn create(
     create: &Create,
     judge: &Judge<'_>,
 ) -> Result<RawObject, Problem> {
-    let Create { owner, intent } = create;
+    let Create { owner, parent, intent } = create;
     fits(intent)?;
     judge(None, intent)?;
     if let Some(owner) = owner {
         owners::check_owner(owner, "/owner")?;
         owners::take(tx, place, id, owner)?;
     }
+    let parent = children::attach(tx, place, id, parent.as_deref())?;
     let chosen = place.checks.accept(tx, id, place.project, intent, None)?;
     let object = RawObject {
         id: id.to_owned(),
+        parent,
         owner: owner.clone(),
         etag: etag(id, owner.as_ref(), intent),
         revision: tx.revision(),
@@ -41,9 +44,12 @@ pub fn create(
         phase: Phase::Live,
         intent: intent.clone(),
         reality: Reality::default(),
+        deliveries: Vec::new(),
     };
-    save(tx, place, &Stored { object: object.clone(), chosen, purge: false })?;
-    Ok(object)
+    let mut stored = Stored { object, chosen, purge: false, secret: None, released: false };
+    secrets::mint(tx, place, &mut stored)?;
+    save(tx, place, &stored)?;
+    Ok(stored.object)
 }
 
 /// Applies a merge patch to the intent. One that changes nothing changes nothing: same etag, same revision.
@@ -79,16 +85,20 @@ pub fn patch(
     Ok(stored.object)
 }
 
-/// Accepts the deletion of an object; its plane lets go of it, see [`super::released`]. May be repeated.
+/// Accepts the deletion of an object and of all that belongs to it; their plane lets go of them, see [`super::released`]. May
+/// be repeated.
 ///
 /// # Errors
-/// [`Code::NotFound`], [`Code::Stale`].
+/// [`Code::NotFound`], [`Code::Stale`], [`Code::InUse`].
 pub fn delete(tx: &mut dyn Transaction, place: &Place<'_>, id: &str, if_match: &IfMatch) -> Result<RawObject, Problem> {
     let mut stored = load(tx, place, id)?;
     if_match.check(&stored.object.etag)?;
-    if mark_deleting(tx, &mut stored, false) {
-        save(tx, place, &stored)?;
+    if stored.object.phase == Phase::Live
+        && let Some(problem) = children::in_use(tx, &place.project.id, &stored.object)?
+    {
+        return Err(problem);
     }
+    children::take_along(tx, &place.project.id, place.collection, &mut stored, false)?;
     Ok(stored.object)
 }
 

@@ -1,9 +1,11 @@
 //! What happens to objects: pure functions on a transaction, the same for every service.
 
+mod children;
 mod etag;
 mod lifecycle;
 mod owners;
 mod reality;
+mod secrets;
 #[cfg(test)]
 mod tests;
 
@@ -13,14 +15,15 @@ use serde_json::Value;
 pub use self::{
     etag::IfMatch,
     lifecycle::{Judge, create, delete, patch},
-    owners::{check_owner, claim, owned_by, retire},
-    reality::{Report, released, report},
+    owners::{Retirement, check_owner, claim, owned_by, retire},
+    reality::{Families, Report, released, report},
+    secrets::{acknowledge, fetch_secret, reissue},
 };
 use super::{
     checks::Checks,
     store::{self, StoreProblem, Table, Transaction, View, decode, encode, prefix_end},
 };
-use crate::protocol::{Code, Problem, Project, RawObject};
+use crate::protocol::{Code, Problem, Project, RawObject, SecretValues};
 
 /// Largest intent, in bytes of JSON.
 pub const INTENT_LIMIT: usize = 1 << 20;
@@ -34,6 +37,10 @@ pub struct Place<'a> {
     pub collection: &'a str,
     /// Its service's checks.
     pub checks: &'a dyn Checks,
+    /// The collection of its parent, when its collection has one.
+    pub parent: Option<&'a str>,
+    /// Its parent, when the path names it: objects of another are not there.
+    pub under: Option<&'a str>,
 }
 
 /// An object as it is stored.
@@ -46,6 +53,12 @@ pub struct Stored {
     /// Whether deletion may empty it first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub purge: bool,
+    /// The newest minted secret. It stays for the plane when its delivery is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretValues>,
+    /// The plane holds nothing of it any more; it waits for its children.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
 }
 
 /// The key of an object.
@@ -71,6 +84,8 @@ pub fn get(view: &dyn View, project_id: &str, collection: &str, id: &str) -> Res
 
 /// Which objects of a collection are wanted.
 pub struct Query<'a> {
+    /// Only children of this object.
+    pub under: Option<&'a str>,
     /// Only ids after this one; empty: from the first.
     pub after: &'a str,
     /// At most so many.
@@ -94,11 +109,13 @@ pub fn page(
     collection: &str,
     query: &Query<'_>,
 ) -> Result<(Vec<RawObject>, bool), StoreProblem> {
-    let prefix = store::key(&[project_id, collection]);
-    let mut after = if query.after.is_empty() { Vec::new() } else { object_key(project_id, collection, query.after) };
+    let mut after = query.after.to_owned();
     let (mut found, mut size) = (Vec::new(), 0);
     loop {
-        let rows = rows_after(view, &prefix, &after)?;
+        let rows = match query.under {
+            Some(parent) => children::rows(view, project_id, parent, collection, &after)?,
+            None => own_rows(view, project_id, collection, &after)?,
+        };
         let Some((last, _)) = rows.last() else { return Ok((found, false)) };
         after.clone_from(last);
         for (_, value) in rows {
@@ -115,6 +132,19 @@ pub fn page(
     }
 }
 
+/// Ids and values of the next few objects of a collection.
+fn own_rows(
+    view: &dyn View,
+    project_id: &str,
+    collection: &str,
+    after: &str,
+) -> Result<Vec<(String, Vec<u8>)>, StoreProblem> {
+    let after = if after.is_empty() { Vec::new() } else { object_key(project_id, collection, after) };
+    let rows = rows_after(view, &store::key(&[project_id, collection]), &after)?;
+    let id = |key: &[u8]| split_key(key).map(|(_, _, id)| id.to_owned());
+    Ok(rows.into_iter().filter_map(|(key, value)| Some((id(&key)?, value))).collect())
+}
+
 /// The next few rows of objects under `prefix` after the key `after`; `after` empty: the first ones.
 ///
 /// # Errors
@@ -129,12 +159,25 @@ pub fn rows_after(view: &dyn View, prefix: &[u8], after: &[u8]) -> Result<Vec<st
 }
 
 fn load(view: &dyn View, place: &Place<'_>, id: &str) -> Result<Stored, Problem> {
-    get(view, &place.project.id, place.collection, id)?.ok_or_else(|| missing(id))
+    let stored = get(view, &place.project.id, place.collection, id)?;
+    let here = |stored: &Stored| place.under.is_none_or(|under| stored.object.parent.as_deref() == Some(under));
+    stored.filter(here).ok_or_else(|| missing(id))
 }
 
 fn save(tx: &mut dyn Transaction, place: &Place<'_>, stored: &Stored) -> Result<(), Problem> {
-    let key = object_key(&place.project.id, place.collection, &stored.object.id);
-    Ok(tx.put(Table::Objects, &key, encode(stored)?)?)
+    Ok(put(tx, &place.project.id, place.collection, stored)?)
+}
+
+fn put(tx: &mut dyn Transaction, project_id: &str, collection: &str, stored: &Stored) -> Result<(), StoreProblem> {
+    tx.put(Table::Objects, &object_key(project_id, collection, &stored.object.id), encode(stored)?)
+}
+
+/// Reads an object where the path says that it is.
+///
+/// # Errors
+/// [`Code::NotFound`].
+pub fn find(view: &dyn View, place: &Place<'_>, id: &str) -> Result<RawObject, Problem> {
+    Ok(load(view, place, id)?.object)
 }
 
 fn missing(id: &str) -> Problem {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Place, Stored, deleting, etag::etag, get, lifecycle::mark_deleting, load, object_key, save};
+use super::{Place, children, deleting, etag::etag, get, load, save};
 use crate::{
     backend::store::{StoreProblem, Table, Transaction, View, decode, encode, key},
     protocol::{Claim, Code, ObjectId, Owner, Phase, Problem, RawObject},
@@ -123,8 +123,17 @@ fn held(holder: Option<Owner>) -> Problem {
     }
 }
 
-/// Retires an owner for good and marks its object as being deleted. May be repeated, also to add `purge`. `allow` decides by
-/// the collection of the object, `None` when there is none.
+/// How a retirement went. The owner is retired in any case.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Retirement {
+    /// With its object, now Deleting, when there is one.
+    Done(Option<RawObject>),
+    /// Its object stays Live while children of the owner's namespace need it. Retire again when they are gone.
+    InUse(Problem),
+}
+
+/// Retires an owner for good and marks its object as being deleted, with all that belongs to it. May be repeated, also to add
+/// `purge`. `allow` decides by the collection of the object, `None` when there is none.
 ///
 /// # Errors
 /// What `allow` refuses.
@@ -134,19 +143,22 @@ pub fn retire(
     (cluster, uid): (&str, &str),
     purge: bool,
     allow: &dyn Fn(Option<&str>) -> Result<(), Problem>,
-) -> Result<Option<RawObject>, Problem> {
+) -> Result<Retirement, Problem> {
     check_part(cluster, "/cluster")?;
     check_part(uid, "/uid")?;
     let mut present = ownership(tx, project_id, cluster, uid)?;
     allow(present.object.as_ref().map(|(collection, _)| collection.as_str()))?;
     present.retired = true;
     put(tx, project_id, cluster, uid, &present)?;
-    let Some((collection, id)) = present.object else { return Ok(None) };
-    let Some(mut stored) = get(tx, project_id, &collection, &id)? else { return Ok(None) };
-    if mark_deleting(tx, &mut stored, purge) {
-        tx.put(Table::Objects, &object_key(project_id, &collection, &id), encode::<Stored>(&stored)?)?;
+    let Some((collection, id)) = present.object else { return Ok(Retirement::Done(None)) };
+    let Some(mut stored) = get(tx, project_id, &collection, &id)? else { return Ok(Retirement::Done(None)) };
+    if stored.object.phase == Phase::Live
+        && let Some(problem) = children::in_use(tx, project_id, &stored.object)?
+    {
+        return Ok(Retirement::InUse(problem));
     }
-    Ok(Some(stored.object))
+    children::take_along(tx, project_id, &collection, &mut stored, purge)?;
+    Ok(Retirement::Done(Some(stored.object)))
 }
 
 fn ownership(view: &dyn View, project_id: &str, cluster: &str, uid: &str) -> Result<Ownership, StoreProblem> {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{get, object_key, owners};
+use super::{children, get, object_key, owners, put};
 use crate::{
     backend::{
         checks::Checks,
-        store::{StoreProblem, Table, Transaction, encode},
+        store::{StoreProblem, Table, Transaction},
     },
     protocol::{Member, Phase, Problem, Reality, Revision},
 };
@@ -45,27 +45,50 @@ pub fn report(
     }
     object.reality = next;
     object.revision = tx.revision();
-    tx.put(Table::Objects, &object_key(project_id, collection, id), encode(&stored)?)
+    put(tx, project_id, collection, &stored)
 }
 
-/// Removes an object that its plane has let go of. Dropped when it is gone already, or not being deleted.
+/// Which collections there are, and who decides about them.
+pub trait Families {
+    /// The checks of a collection.
+    fn checks(&self, collection: &str) -> Option<&dyn Checks>;
+    /// The collection of its objects' parents.
+    fn parent(&self, collection: &str) -> Option<&'static str>;
+}
+
+/// Removes an object that its plane has let go of; one with children goes with the last of them. Dropped when it is gone
+/// already, or not being deleted.
 ///
 /// # Errors
 /// When the store fails.
 pub fn released(
     tx: &mut dyn Transaction,
     project_id: &str,
+    families: &dyn Families,
     collection: &str,
-    checks: &dyn Checks,
     id: &str,
 ) -> Result<(), Problem> {
-    let Some(stored) = get(tx, project_id, collection, id)? else { return Ok(()) };
+    let Some(mut stored) = get(tx, project_id, collection, id)? else { return Ok(()) };
     if stored.object.phase != Phase::Deleting {
         return Ok(());
     }
-    checks.release(tx, id, &stored.chosen)?;
+    if children::any(tx, project_id, id)? {
+        if !std::mem::replace(&mut stored.released, true) {
+            put(tx, project_id, collection, &stored)?;
+        }
+        return Ok(());
+    }
+    if let Some(checks) = families.checks(collection) {
+        checks.release(tx, id, &stored.chosen)?;
+    }
     if let Some(owner) = &stored.object.owner {
         owners::give_up(tx, project_id, owner)?;
     }
-    Ok(tx.delete(Table::Objects, &object_key(project_id, collection, id))?)
+    tx.delete(Table::Objects, &object_key(project_id, collection, id))?;
+    let (Some(parent), Some(above)) = (&stored.object.parent, families.parent(collection)) else { return Ok(()) };
+    children::detach(tx, project_id, parent, collection, id)?;
+    match get(tx, project_id, above, parent)? {
+        Some(waiting) if waiting.released => released(tx, project_id, families, above, parent),
+        _ => Ok(()),
+    }
 }

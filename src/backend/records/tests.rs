@@ -38,6 +38,19 @@ impl Checks for Numbers {
     }
 }
 
+/// `things`, and `things/parts` of them.
+struct Things<'a>(&'a Numbers);
+
+impl Families for Things<'_> {
+    fn checks(&self, _: &str) -> Option<&dyn Checks> {
+        Some(self.0)
+    }
+
+    fn parent(&self, collection: &str) -> Option<&'static str> {
+        (collection == "things/parts").then_some("things")
+    }
+}
+
 /// A project with nothing in it.
 struct Rig {
     memory: Memory,
@@ -58,7 +71,7 @@ fn owner(uid: &str) -> Owner {
 }
 
 fn place<'a>(project: &'a Project, checks: &'a dyn Checks) -> Place<'a> {
-    Place { project, collection: "things", checks }
+    Place { project, collection: "things", checks, parent: None, under: None }
 }
 
 impl Rig {
@@ -69,7 +82,7 @@ impl Rig {
 
     fn create(&mut self, id: &str, by: Option<Owner>, intent: Value) -> Result<RawObject, Problem> {
         let place = place(&self.project, &self.checks);
-        self.memory.job(|tx| create(tx, &place, id, &Create { owner: by, intent }, &anything))
+        self.memory.job(|tx| create(tx, &place, id, &Create { owner: by, parent: None, intent }, &anything))
     }
 
     fn patch(&mut self, id: &str, tag: &str, change: Value) -> Result<RawObject, Problem> {
@@ -90,11 +103,15 @@ impl Rig {
     }
 
     fn retire(&mut self, uid: &str, purge: bool) -> Result<Option<RawObject>, Problem> {
-        self.memory.job(|tx| retire(tx, "prj-1", ("c", uid), purge, &allowed))
+        match self.memory.job(|tx| retire(tx, "prj-1", ("c", uid), purge, &allowed))? {
+            Retirement::Done(object) => Ok(object),
+            Retirement::InUse(problem) => Err(problem),
+        }
     }
 
     fn released(&mut self, id: &str) {
-        self.memory.job(|tx| released(tx, "prj-1", "things", &self.checks, id)).unwrap();
+        let Self { memory, checks, .. } = self;
+        memory.job(|tx| released(tx, "prj-1", &Things(checks), "things", id)).unwrap();
     }
 
     fn report(&mut self, id: &str, of: u64, state: Value) {
@@ -300,7 +317,7 @@ fn pages_are_bounded_by_count_and_by_bytes() {
         rig.create(&format!("t-{n:03}"), None, json!({"n": n, "pad": "x".repeat(1000)})).unwrap();
     }
     let page = |after: &str, limit, bytes, keep: &dyn Fn(&RawObject) -> bool| {
-        let query = Query { after, limit, bytes, keep };
+        let query = Query { under: None, after, limit, bytes, keep };
         let (found, more) = super::page(&rig.memory, "prj-1", "things", &query).unwrap();
         (found.first().map(|o| o.id.clone()), found.len(), more)
     };

@@ -18,6 +18,10 @@ pub enum Table {
     Owners = 5,
     /// What services hand out, for instance front-end addresses; the keys are theirs and start with their collection.
     Leases = 6,
+    /// What belongs to an object, by (project id, id of the parent, collection, id).
+    Children = 7,
+    /// Domains of organizations by name.
+    Domains = 8,
     /// What a data plane keeps in a store of its own; the keys are its own.
     Data = 64,
 }

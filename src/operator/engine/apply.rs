@@ -18,7 +18,7 @@ impl Work<'_> {
         let (client, began) = (&self.link.client, Instant::now());
         let answer = match change {
             Change::Create { intent } => {
-                let create = Create { owner: Some(self.owner.clone()), intent: intent.clone() };
+                let create = Create { owner: Some(self.owner.clone()), parent: None, intent: intent.clone() };
                 client.create(self.collection, &create).await
             }
             Change::Claim { id, from } => {

@@ -99,6 +99,8 @@ mod tests {
 
     fn object(id: &str, owner: Option<Owner>, phase: Phase, name: &str) -> RawObject {
         RawObject {
+            parent: None,
+            deliveries: vec![],
             id: id.into(),
             owner,
             etag: "e".into(),

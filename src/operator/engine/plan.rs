@@ -162,6 +162,8 @@ mod tests {
         let reality = Reality { of: 0, state: Value::Null, members: std::collections::BTreeMap::new() };
         let (id, etag) = ("lb-1".into(), "e".into());
         Arc::new(RawObject {
+            parent: None,
+            deliveries: vec![],
             id,
             owner: Some(owner("u")),
             etag,

@@ -185,6 +185,8 @@ mod tests {
 
     fn reported(services: Value, members: Value) -> Report<Status> {
         let raw = RawObject {
+            parent: None,
+            deliveries: vec![],
             id: "lb-1".into(),
             owner: None,
             etag: "e".into(),

@@ -8,11 +8,12 @@ use super::rig::Rig;
 use crate::backend::{
     api::{collections::Registry, document, routes},
     checks::NoChecks,
+    load_balancing::collections,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_is_documented_and_answers() {
-    let registry = Registry::new(Arc::new(NoChecks));
+    let registry = Registry::new(collections(Arc::new(NoChecks)));
     let document = document(&registry);
     let rig = Rig::new().await;
     let served = rig.admin(Method::GET, "/openapi.json", None).await;
@@ -40,7 +41,7 @@ async fn every_route_is_documented_and_answers() {
 
 #[test]
 fn references_lead_somewhere() {
-    let document = document(&Registry::new(Arc::new(NoChecks)));
+    let document = document(&Registry::new(collections(Arc::new(NoChecks))));
     let text = document.to_string();
     let references = text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap());
     let mut count = 0;

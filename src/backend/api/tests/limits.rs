@@ -17,6 +17,7 @@ use crate::{
         api::{Api, collections::Registry, router, serve},
         checks::NoChecks,
         kept_token::keep_token,
+        load_balancing,
         store::{RedbStore, Store},
     },
     protocol::{Code, Frame, Problem, RawObject, Rule},
@@ -33,11 +34,11 @@ async fn quiet() -> Quiet {
     let folder = tempfile::tempdir().unwrap();
     let world = World::seeded(1);
     let store: Arc<dyn Store> = Arc::new(RedbStore::open(&folder.path().join("store"), &world).unwrap());
-    let rules = Registry::new(Arc::new(NoChecks)).permissions().into_iter();
+    let rules = Registry::new(load_balancing::collections(Arc::new(NoChecks))).permissions().into_iter();
     let rules = rules.map(|permission| Rule { permission, organization: None, project: None }).collect();
     let file = folder.path().join("token");
     keep_token(&*store, &world, &file, "test", rules).await.unwrap();
-    let collections = Arc::new(Registry::new(Arc::new(NoChecks)));
+    let collections = Arc::new(Registry::new(load_balancing::collections(Arc::new(NoChecks))));
     let token = super::rig::secret(&file);
     let quiet = Quiet { api: Api { store, world, collections, drain: Drain::new() }, token, _folder: folder };
     for path in ["/v3/organizations/acme", "/v3/organizations/acme/projects/shop"] {
@@ -159,8 +160,10 @@ async fn what_happens_during_a_snapshot_is_not_lost() {
         Ok(crate::backend::tenants::project(view, "shop")?.unwrap().id)
     });
     let project_id = project_id.await.unwrap();
+    let families: crate::backend::hub::Collections =
+        load_balancing::collections(Arc::new(NoChecks)).into_iter().map(Arc::new).collect();
     crate::backend::store::write(&*quiet.api.store, true, move |tx| {
-        crate::backend::records::released(tx, &project_id, "load-balancers", &NoChecks, &id)
+        crate::backend::records::released(tx, &project_id, &families, "load-balancers", &id)
     })
     .await
     .unwrap();

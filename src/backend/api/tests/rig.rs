@@ -9,9 +9,10 @@ use url::Url;
 
 use crate::{
     backend::{
-        Options, Running, Services,
+        Options, Running, Service,
         checks::Checks,
-        plane::{IntentChange, Intents, Plane, PlaneProblem, Reporter},
+        load_balancing,
+        plane::{BoxedPlane, IntentChange, Intents, Plane, PlaneProblem, Reporter},
         start_with,
         store::Transaction,
     },
@@ -61,7 +62,7 @@ impl Plane for Obedient {
                 () = drain.wait() => return Ok(()),
                 Ok(()) = self.release.changed() => {}
                 Some(change) = intents.recv() => {
-                    if let IntentChange::Present { object, chosen } = change {
+                    if let IntentChange::Present { object, chosen, .. } = change {
                         assert_eq!(chosen["leased"], object.id);
                         match object.phase {
                             Phase::Live => {
@@ -139,8 +140,13 @@ impl Rig {
         drop(rustls::crypto::ring::default_provider().install_default());
         let (release, released) = watch::channel(true);
         let options = Options::new(([127, 0, 0, 1], 0).into(), folder.path().join("state"));
-        let services =
-            |_| Services { load_balancing_checks: Arc::new(Leasing), load_balancing: Obedient { release: released } };
+        let services = |_| {
+            vec![Service {
+                collections: load_balancing::collections(Arc::new(Leasing)),
+                facts: Vec::new(),
+                plane: BoxedPlane::new(Obedient { release: released }),
+            }]
+        };
         let running = start_with(options, services, World::real(), &Drain::new()).await.unwrap();
         let admin = secret(&running.admin_token_file);
         Self { folder, running, release, admin, http: http().build().unwrap() }

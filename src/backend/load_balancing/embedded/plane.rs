@@ -120,9 +120,11 @@ struct Running {
 impl Work {
     fn take_in(&mut self, change: IntentChange) {
         match change {
-            IntentChange::Present { object, chosen } if object.phase == Phase::Live => self.present(&object, &chosen),
+            IntentChange::Present { object, chosen, .. } if object.phase == Phase::Live => {
+                self.present(&object, &chosen);
+            }
             IntentChange::Present { object, .. } => self.release(object.id),
-            IntentChange::Gone(id) => {
+            IntentChange::Gone { id, .. } => {
                 if let Some(running) = self.balancers.remove(&id) {
                     running.orders.send_replace(Order::Forget);
                 }

@@ -27,7 +27,10 @@ use crate::{
         load_balancing::embedded::{EmbeddedPlane, Limits, Options},
         plane::{IntentChange, Plane, RealityChange, Reporter},
     },
-    protocol::{Member, Phase, RawObject, Reality, load_balancer::State},
+    protocol::{
+        Intent, Member, Phase, Project, RawObject, Reality,
+        load_balancer::{LoadBalancer, State},
+    },
     rules::outbound::Outbound,
     runtime::{Drain, World},
 };
@@ -116,6 +119,8 @@ impl Rig {
         let family = |front: &IpAddr| if front.is_ipv4() { "IPv4" } else { "IPv6" };
         let addresses: Vec<_> = fronts.iter().map(|front| json!({"family": family(front), "address": front})).collect();
         let object = RawObject {
+            parent: None,
+            deliveries: vec![],
             id: id.into(),
             owner: None,
             etag: self.revision.to_string(),
@@ -126,7 +131,15 @@ impl Rig {
             reality: Reality::default(),
         };
         let chosen = json!({"addresses": addresses});
-        let change = IntentChange::Present { object: Box::new(object), chosen };
+        let project = Project { id: "prj-1".into(), name: "shop".into(), organization: "acme".into() };
+        let change = IntentChange::Present {
+            collection: LoadBalancer::COLLECTION.into(),
+            project: Arc::new(project),
+            object: Box::new(object),
+            chosen,
+            secret: None,
+            purge: false,
+        };
         self.intents.send(change).await.unwrap();
     }
 
@@ -153,7 +166,10 @@ impl Rig {
     }
 
     pub async fn gone(&self, id: &str) {
-        self.intents.send(IntentChange::Gone(id.into())).await.unwrap();
+        self.intents
+            .send(IntentChange::Gone { collection: LoadBalancer::COLLECTION.into(), id: id.into() })
+            .await
+            .unwrap();
     }
 
     /// Waits until what was reported of a balancer is as it should be.

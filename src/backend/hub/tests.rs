@@ -6,16 +6,33 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    backend::{api::collections::Registry, checks::NoChecks, store::RedbStore, tenants},
-    protocol::{Create, Intent, Project, RawObject, load_balancer::LoadBalancer},
+    backend::{
+        checks::NoChecks,
+        load_balancing,
+        plane::IntentChange,
+        records::{self, Stored},
+        store::{self, RedbStore, Transaction, View},
+        tenants,
+    },
+    protocol::{Create, Phase, Problem, Project, RawObject},
     runtime::World,
 };
 
 struct Rig {
     store: Arc<dyn Store>,
-    collection: Arc<Collection>,
+    collections: Collections,
     project: Project,
     drain: Drain,
+}
+
+fn place<'a>(project: &'a Project, collection: &'a Collection) -> records::Place<'a> {
+    records::Place {
+        project,
+        collection: collection.path,
+        checks: &*collection.checks,
+        parent: collection.parent,
+        under: None,
+    }
 }
 
 fn anything(_: Option<&serde_json::Value>, _: &serde_json::Value) -> Result<(), Problem> {
@@ -30,20 +47,19 @@ impl Rig {
             Ok(tenants::ensure_project(tx, "prj-1", "acme", "shop")?.0)
         };
         let project = store::write(&*store, true, work).await.unwrap().answer;
-        let registry = Registry::new(Arc::new(NoChecks));
-        let collection = Arc::clone(registry.get(LoadBalancer::COLLECTION).unwrap());
-        Self { store, collection, project, drain: Drain::new() }
+        let collections = load_balancing::collections(Arc::new(NoChecks)).into_iter().map(Arc::new).collect();
+        Self { store, collections, project, drain: Drain::new() }
     }
 
     fn place(&self) -> (Project, Arc<Collection>) {
-        (self.project.clone(), Arc::clone(&self.collection))
+        (self.project.clone(), Arc::clone(&self.collections[0]))
     }
 
     async fn create(&self, id: &'static str) -> RawObject {
         let (project, collection) = self.place();
-        let create = Create { owner: None, intent: json!({"name": id}) };
+        let create = Create { owner: None, parent: None, intent: json!({"name": id}) };
         let work = move |tx: &mut dyn Transaction| {
-            let place = records::Place { project: &project, collection: collection.path, checks: &*collection.checks };
+            let place = place(&project, &collection);
             records::create(tx, &place, id, &create, &anything)
         };
         store::write(&*self.store, true, work).await.unwrap().answer
@@ -52,7 +68,7 @@ impl Rig {
     async fn delete(&self, id: &'static str) {
         let (project, collection) = self.place();
         let work = move |tx: &mut dyn Transaction| {
-            let place = records::Place { project: &project, collection: collection.path, checks: &*collection.checks };
+            let place = place(&project, &collection);
             records::delete(tx, &place, id, &records::IfMatch::Any)
         };
         store::write(&*self.store, true, work).await.unwrap();
@@ -71,7 +87,7 @@ async fn next(intents: &mut Intents) -> String {
     match change.expect("the hub is silent").expect("the hub is gone") {
         IntentChange::Present { object, .. } if object.phase == Phase::Live => format!("+{}", object.id),
         IntentChange::Present { object, .. } => format!("~{}", object.id),
-        IntentChange::Gone(id) => format!("-{id}"),
+        IntentChange::Gone { id, .. } => format!("-{id}"),
         IntentChange::Synced => ".".to_owned(),
     }
 }
@@ -86,7 +102,7 @@ async fn intents_come_once_and_reality_goes_back() {
     let rig = Rig::new(folder.path()).await;
     let a = rig.create("lb-a").await;
     rig.create("lb-b").await;
-    let (mut intents, reporter) = connect(&rig.store, &rig.collection, &rig.drain);
+    let (mut intents, reporter) = connect(&rig.store, &rig.collections, &rig.drain);
     assert_eq!([next(&mut intents).await, next(&mut intents).await, next(&mut intents).await], ["+lb-a", "+lb-b", "."]);
     let before = rig.store.log().newest();
     // Many reports of one object are few writes, and none of them comes back as an intent.
@@ -118,19 +134,14 @@ async fn who_lost_the_log_is_told_the_difference() {
         rig.create(id).await;
     }
     let (sender, mut intents) = mpsc::channel(16);
-    let mut feeder = Feeder {
-        store: Arc::clone(&rig.store),
-        collection: Arc::clone(&rig.collection),
-        intents: sender,
-        homes: Homes::default(),
-        known: BTreeMap::new(),
-    };
+    let homes = Homes::default();
+    let mut feeder = Feeder::new(Arc::clone(&rig.store), Arc::clone(&rig.collections), sender, Arc::clone(&homes));
     let told = |intents: &mut Intents| {
         let mut told = Vec::new();
         while let Ok(change) = intents.try_recv() {
             told.push(match change {
                 IntentChange::Present { object, .. } => format!("{} {}", object.id, object.phase),
-                IntentChange::Gone(id) => format!("{id} gone"),
+                IntentChange::Gone { id, .. } => format!("{id} gone"),
                 IntentChange::Synced => ".".to_owned(),
             });
         }
@@ -139,15 +150,14 @@ async fn who_lost_the_log_is_told_the_difference() {
     assert!(matches!(feeder.snapshot().await, Ok(Some(_))));
     assert_eq!(told(&mut intents), ["lb-a Live", "lb-b Live", "lb-c Live"]);
     rig.delete("lb-a").await;
-    let collection = Arc::clone(&rig.collection);
-    let work =
-        move |tx: &mut dyn Transaction| records::released(tx, "prj-1", collection.path, &*collection.checks, "lb-a");
+    let families = Arc::clone(&rig.collections);
+    let work = move |tx: &mut dyn Transaction| records::released(tx, "prj-1", &families, "load-balancers", "lb-a");
     store::write(&*rig.store, true, work).await.unwrap();
     rig.delete("lb-b").await;
     rig.create("lb-d").await;
     assert!(matches!(feeder.snapshot().await, Ok(Some(_))));
     assert_eq!(told(&mut intents), ["lb-b Deleting", "lb-d Live", "lb-a gone"]);
-    assert_eq!(lock(&feeder.homes).keys().collect::<Vec<_>>(), ["lb-b", "lb-c", "lb-d"]);
+    assert_eq!(lock(&homes).keys().collect::<Vec<_>>(), ["lb-b", "lb-c", "lb-d"]);
     assert!(matches!(feeder.snapshot().await, Ok(Some(_))));
     assert!(told(&mut intents).is_empty());
 }

@@ -1,0 +1,170 @@
+//! Sends requests, reads answers, cuts the feed into frames.
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+use reqwest::{RequestBuilder, Response, header};
+use serde::de::DeserializeOwned;
+
+use super::{CALL_TIMEOUT, CallError, FEED_SILENCE};
+use crate::protocol::{Code, Frame, Problem};
+
+/// Largest answer to a call, in bytes; what is larger is not from a backend of ours.
+const ANSWER_LIMIT: usize = 8 << 20;
+/// Largest line of the feed, in bytes.
+const LINE_LIMIT: usize = 4 << 20;
+
+pub(super) async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, CallError> {
+    tokio::time::timeout(CALL_TIMEOUT, async {
+        let bytes = whole(send(request).await?).await?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| CallError::Doubtful(format!("not the JSON that was expected: {error}")))
+    })
+    .await
+    .map_err(|_| silent("the call"))?
+}
+
+pub(super) fn silent(what: &str) -> CallError {
+    CallError::Doubtful(format!("{what} was not answered within {} s", CALL_TIMEOUT.as_secs()))
+}
+
+/// Sends, and turns what is not a success into an error.
+pub(super) async fn send(request: RequestBuilder) -> Result<Response, CallError> {
+    let answer = request.send().await.map_err(transport)?;
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let retry_after = retry_after(&answer);
+    let bytes = whole(answer).await?;
+    match serde_json::from_slice::<Problem>(&bytes) {
+        // The backend gave up on it, but may have done it: a call that took too long answers so, too.
+        Ok(problem) if problem.code == Code::Internal => Err(CallError::Doubtful(problem.to_string())),
+        Ok(problem) => {
+            let retry_after = problem.retry_after.or(retry_after);
+            Err(CallError::Refused(Box::new(Problem { retry_after, ..problem })))
+        }
+        // Somebody between us and the backend answered. Only what says "later" is safe to understand.
+        Err(_) if status.as_u16() == 429 || status.as_u16() == 503 => {
+            let code = if status.as_u16() == 429 { Code::Throttled } else { Code::Unavailable };
+            let problem = Problem { retry_after, ..Problem::new(code, format!("HTTP {status}")) };
+            Err(CallError::Refused(Box::new(problem)))
+        }
+        Err(_) => Err(CallError::Doubtful(format!("HTTP {status} without problem details"))),
+    }
+}
+
+fn retry_after(answer: &Response) -> Option<u64> {
+    answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// Errors of the HTTP client without the URL, whose query or path might one day hold what should not be printed.
+fn transport(error: reqwest::Error) -> CallError {
+    let connecting = error.is_connect() || error.is_builder();
+    let text = chain(&error.without_url());
+    if connecting { CallError::Unreachable(text) } else { CallError::Doubtful(text) }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}
+
+async fn whole(mut answer: Response) -> Result<Vec<u8>, CallError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(broken)? {
+        if bytes.len() + chunk.len() > ANSWER_LIMIT {
+            return Err(CallError::Doubtful(format!("the answer is larger than {ANSWER_LIMIT} bytes")));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn broken(error: reqwest::Error) -> CallError {
+    CallError::Doubtful(chain(&error.without_url()))
+}
+
+/// Cuts the feed into frames.
+pub(super) fn lines(answer: Response) -> impl Stream<Item = Result<Frame, CallError>> + Send {
+    let state = Some((answer, Lines::default()));
+    stream::unfold(state, |state| async move {
+        let (mut answer, mut lines) = state?;
+        match next_frame(&mut answer, &mut lines).await {
+            Ok(Some(frame)) => Some((Ok(frame), Some((answer, lines)))),
+            Ok(None) => None,
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+    .boxed()
+}
+
+async fn next_frame(answer: &mut Response, lines: &mut Lines) -> Result<Option<Frame>, CallError> {
+    loop {
+        if let Some(line) = lines.take()? {
+            return serde_json::from_slice(&line)
+                .map(Some)
+                .map_err(|error| CallError::Doubtful(format!("a line of the feed cannot be read: {error}")));
+        }
+        let chunk = tokio::time::timeout(FEED_SILENCE, answer.chunk())
+            .await
+            .map_err(|_| CallError::Doubtful(format!("the feed was silent for {} s", FEED_SILENCE.as_secs())))?;
+        match chunk.map_err(broken)? {
+            Some(chunk) => lines.push(&chunk),
+            None => return Ok(None),
+        }
+    }
+}
+
+/// Bytes of the feed that are not a whole line yet.
+#[derive(Default)]
+struct Lines {
+    buffer: bytes::BytesMut,
+    searched: usize,
+}
+
+impl Lines {
+    fn push(&mut self, chunk: &Bytes) {
+        self.buffer.extend_from_slice(chunk);
+    }
+
+    fn take(&mut self) -> Result<Option<Bytes>, CallError> {
+        let found = self.buffer[self.searched..].iter().position(|b| *b == b'\n');
+        match found {
+            Some(at) => {
+                let line = self.buffer.split_to(self.searched + at + 1).freeze();
+                self.searched = 0;
+                Ok(Some(line))
+            }
+            None if self.buffer.len() > LINE_LIMIT => {
+                Err(CallError::Doubtful(format!("a line of the feed is longer than {LINE_LIMIT} bytes")))
+            }
+            None => {
+                self.searched = self.buffer.len();
+                Ok(None)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_wherever_chunks_end() {
+        let mut lines = Lines::default();
+        lines.push(&Bytes::from_static(b"ab"));
+        assert!(lines.take().unwrap().is_none());
+        lines.push(&Bytes::from_static(b"c\nd\ne"));
+        assert_eq!(lines.take().unwrap().unwrap(), "abc\n");
+        assert_eq!(lines.take().unwrap().unwrap(), "d\n");
+        assert!(lines.take().unwrap().is_none());
+        lines.push(&Bytes::from(vec![b'x'; LINE_LIMIT]));
+        assert!(lines.take().is_err());
+    }
+}
