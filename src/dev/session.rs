@@ -58,6 +58,8 @@ pub struct Options {
     pub kubernetes_port: u16,
     /// Where the Loopback API listens.
     pub api_listen: SocketAddr,
+    /// Where S3 clients connect.
+    pub s3_listen: SocketAddr,
     /// Where the operator's metrics and health are served.
     pub metrics_listen: SocketAddr,
     /// IPv4 addresses that load balancers get.
@@ -315,7 +317,11 @@ impl Kubernetes {
 
 /// Before the long work: who must choose another address should know it now.
 fn check_listeners(options: &Options) -> Result<(), SessionProblem> {
-    let flags = [("--api-listen", options.api_listen), ("--metrics-listen", options.metrics_listen)];
+    let flags = [
+        ("--api-listen", options.api_listen),
+        ("--s3-listen", options.s3_listen),
+        ("--metrics-listen", options.metrics_listen),
+    ];
     let demo = options.demo_targets.iter().map(|address| ("--demo-targets", *address));
     for (flag, address) in flags.into_iter().chain(demo) {
         TcpListener::bind(address).map_err(|source| SessionProblem::Listen { address, flag, source })?;
@@ -336,6 +342,7 @@ async fn start_backend(
         allow_loopback_targets: true,
         own_listeners: kubernetes.own_listener().into_iter().chain([options.metrics_listen]).collect(),
         stop_drain: CONNECTION_GRACE,
+        s3_listen: options.s3_listen,
         ..backend::Options::new(options.api_listen, paths.backend.clone())
     };
     let running = backend::start(settings, world.clone(), drain).await?;
@@ -396,6 +403,7 @@ mod tests {
             state_dir: PathBuf::new(),
             kubernetes_port: 0,
             api_listen: any,
+            s3_listen: any,
             metrics_listen: any,
             address_pool: "127.10.0.0/16".parse().unwrap(),
             ipv6_address: Ipv6Addr::LOCALHOST,

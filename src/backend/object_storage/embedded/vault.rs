@@ -39,16 +39,11 @@ pub(super) struct Vault {
 pub(super) struct Found {
     pub(super) row: ObjectRow,
     pub(super) segments: Vec<Segment>,
-    pub(super) pin: Pin,
+    _pin: Pin,
 }
 
 /// What must hold at the moment of a write.
 pub(super) type Condition = Arc<dyn Fn(Option<&ObjectRow>) -> Result<(), VaultProblem> + Send + Sync>;
-
-/// Nothing.
-pub(super) fn always() -> Condition {
-    Arc::new(|_| Ok(()))
-}
 
 /// Why the vault cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -315,7 +310,7 @@ impl Vault {
                 return Ok(held);
             }
             let pin = self.blobs.pin(&segments);
-            held = Some(Found { row, segments, pin });
+            held = Some(Found { row, segments, _pin: pin });
         }
         Err(StoreProblem::Engine("the object is replaced faster than it can be read".to_owned()).into())
     }
