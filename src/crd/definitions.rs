@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::json;
 
-use super::{LoopbackBackend, ProjectBinding, ProjectLoadBalancer};
+use super::{LoopbackBackend, ObjectBucket, ObjectBucketCredential, ProjectBinding, ProjectLoadBalancer};
 
 /// The definitions of all kinds, in the order in which they should be applied.
 #[must_use]
@@ -24,6 +24,20 @@ pub fn all() -> Vec<CustomResourceDefinition> {
             &[
                 ("Address", "string", ".status.addresses[0].address"),
                 ("Degraded", "string", ".status.conditions[?(@.type==\"Degraded\")].status"),
+            ],
+            Some(".status.id"),
+        ),
+        finished(
+            ObjectBucket::crd(),
+            &[("Bucket", "string", ".status.bucketName"), ("Objects", "integer", ".status.usage.objects")],
+            Some(".status.id"),
+        ),
+        finished(
+            ObjectBucketCredential::crd(),
+            &[
+                ("Bucket", "string", ".spec.bucketRef.name"),
+                ("Access", "string", ".spec.access"),
+                ("Secret", "string", ".status.secretName"),
             ],
             Some(".status.id"),
         ),

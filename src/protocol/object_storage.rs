@@ -46,7 +46,7 @@ pub struct Usage {
     pub bytes: u64,
 }
 
-/// A key pair for one bucket. Nothing of it can be changed later.
+/// A key pair for one bucket.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Credential {

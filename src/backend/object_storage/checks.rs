@@ -121,14 +121,10 @@ impl Checks for CredentialChecks {
         _: &str,
         _: &Project,
         intent: &Value,
-        before: Option<&Value>,
+        _: Option<&Value>,
     ) -> Result<Value, Problem> {
-        let intent: Credential = read(intent)?;
-        let access = Value::from(intent.access.to_string());
-        if before.is_some_and(|before| *before != access) {
-            return Err(Problem::invalid("/access", "cannot be changed: issue another credential"));
-        }
-        Ok(access)
+        // Its shape is all there is to check; the access may be changed.
+        read::<Credential>(intent).map(|_| Value::Null)
     }
 
     fn mint(&self, _: &mut dyn Transaction, _: &str, _: &Value) -> Result<Option<SecretValues>, Problem> {
