@@ -48,7 +48,7 @@ fn main() {
         });
         let rules = serde_json::from_value(json!(rules)).unwrap();
         let file = folder.path().join("token");
-        running.seed("acme", "shop", &file, rules).await.unwrap();
+        running.seed("acme", "shop", &[], &file, rules).await.unwrap();
         let token = std::fs::read_to_string(file).unwrap().trim().to_owned();
         let url = format!("http://{}/v3/projects/shop/load-balancers", running.api);
         for callers in [1, 16, 64] {

@@ -2,11 +2,14 @@
 
 pub mod api;
 pub mod checks;
+pub mod dns;
+pub mod domains;
 pub mod feed;
 mod follow;
 pub mod hub;
 pub mod kept_token;
 pub mod load_balancing;
+pub mod monitoring;
 pub mod object_storage;
 pub mod plane;
 pub mod records;

@@ -99,6 +99,8 @@ pub enum RealityChange {
         state: Value,
         /// Its members.
         members: BTreeMap<String, Member>,
+        /// Whether it must survive a crash: the plane cannot find it out again.
+        durable: bool,
     },
     /// A Deleting object holds nothing any more.
     Released {
@@ -125,7 +127,13 @@ impl Reporter {
     /// Reports the state of one object. A report that changes nothing costs nothing; one for an object that is gone, or for an
     /// older intent than one reported before, is dropped.
     pub async fn report(&self, id: &str, of: Revision, state: Value, members: BTreeMap<String, Member>) {
-        (self.0)(RealityChange::Report { id: id.to_owned(), of, state, members }).await;
+        (self.0)(RealityChange::Report { id: id.to_owned(), of, state, members, durable: false }).await;
+    }
+
+    /// The same for what the plane cannot find out again: it is on disk before anybody sees it, and comes back with the object
+    /// after a restart.
+    pub async fn report_durably(&self, id: &str, of: Revision, state: Value, members: BTreeMap<String, Member>) {
+        (self.0)(RealityChange::Report { id: id.to_owned(), of, state, members, durable: true }).await;
     }
 
     /// Reports that a Deleting object holds nothing any more: it will be gone.

@@ -14,10 +14,11 @@ use tokio::{net::TcpListener, sync::watch};
 
 use super::{
     api::{self, Api, collections::Registry},
+    domains,
     hub::{self, Collections},
     kept_token::{KeptTokenProblem, keep_token},
     load_balancing::{self, EmbeddedPlane, LoadBalancingChecks},
-    object_storage,
+    monitoring, object_storage,
     plane::{BoxedPlane, Plane, PlaneProblem},
     service::Service,
     store::{self, OpenProblem, RedbStore, Store, Transaction},
@@ -155,7 +156,11 @@ fn services(
     s3: (SocketAddr, std::net::TcpListener),
     world: &World,
 ) -> Vec<Service> {
-    vec![load_balancing(options.clone(), api, world.clone()), object_storage(options, s3, world.clone())]
+    vec![
+        load_balancing(options.clone(), api, world.clone()),
+        monitoring(options, api, world.clone()),
+        object_storage(options, s3, world.clone()),
+    ]
 }
 
 fn object_storage(
@@ -171,6 +176,18 @@ fn object_storage(
         facts: object_storage::facts(&providers),
         collections: object_storage::collections(providers, world.clone()),
         plane: BoxedPlane::new(object_storage::EmbeddedPlane::new(settings, world)),
+    }
+}
+
+fn monitoring(options: &Options, api: SocketAddr, world: World) -> Service {
+    // A balancer's address may be probed: it is what the project's users reach.
+    let own = options.own_listeners.iter().copied().chain([api]).collect();
+    let outbound = Outbound { allow_loopback: options.allow_loopback_targets, own, ..Outbound::default() };
+    let settings = monitoring::Options { outbound: outbound.clone(), ..monitoring::Options::default() };
+    Service {
+        collections: monitoring::collections(outbound),
+        facts: monitoring::facts(),
+        plane: BoxedPlane::new(monitoring::EmbeddedPlane::new(settings, world)),
     }
 }
 
@@ -312,22 +329,27 @@ impl Running {
         served && planes
     }
 
-    /// Makes sure that there is an organization with a project, and a token with these rules in a file (mode 0600). Changes
+    /// Makes sure that there is an organization with a project and these domains, and a token with these rules in a file (mode 0600). Changes
     /// nothing when all is there.
     ///
     /// # Errors
-    /// When a name is no DNS label or taken, or the file or the store fails.
+    /// When a name is no DNS label, a domain is none, one is taken, or the file or the store fails.
     pub async fn seed(
         &self,
         organization: &str,
         project: &str,
+        domains: &[&str],
         token_file: &Path,
         rules: Vec<Rule>,
     ) -> Result<Project, SeedProblem> {
         let ids = (self.world.id("org"), self.world.id("prj"));
         let names = (organization.to_owned(), project.to_owned());
+        let owned: Vec<_> = domains.iter().map(|name| (self.world.id("dom"), (*name).to_owned())).collect();
         let work = move |tx: &mut dyn Transaction| {
             tenants::ensure_organization(tx, &ids.0, &names.0)?;
+            for (id, name) in &owned {
+                domains::ensure(tx, id, &names.0, name)?;
+            }
             tenants::ensure_project(tx, &ids.1, &names.0, &names.1)
         };
         let (made, _) = store::write(&*self.store, true, work).await.map_err(Box::new)?.answer;

@@ -1,11 +1,13 @@
 //! The command line: one file a subcommand. Every flag has a `LOOPBACK_*` twin.
 
+mod admin;
 #[cfg(feature = "backend")]
 mod backend;
 #[cfg(feature = "operator")]
 mod crds;
 #[cfg(all(feature = "operator", feature = "backend"))]
 mod dev;
+mod domain;
 #[cfg(feature = "operator")]
 mod operator;
 mod token;
@@ -32,6 +34,7 @@ enum Command {
     Crds(crds::Args),
     #[cfg(all(feature = "operator", feature = "backend"))]
     Dev(Box<dev::Args>),
+    Domain(domain::Args),
     #[cfg(feature = "operator")]
     Operator(Box<operator::Args>),
     Token(token::Args),
@@ -114,6 +117,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Dev(args) => dev::run(*args).await,
         #[cfg(feature = "operator")]
         Command::Operator(args) => operator::run(*args).await,
+        Command::Domain(args) => domain::run(args).await,
         Command::Token(args) => token::run(args).await,
     }
 }

@@ -1,27 +1,21 @@
 //! `token`: mint, list and revoke tokens of a backend.
 
-use std::{path::PathBuf, str::FromStr};
+use std::str::FromStr;
 
 use clap::Subcommand;
-use reqwest::{Method, RequestBuilder};
-use serde::de::DeserializeOwned;
-use url::Url;
+use reqwest::Method;
 
-use super::Failure;
-use crate::protocol::{
-    MintedToken, NewToken, Page, Problem, Rule, TokenView,
-    client::{self, CALL_TIMEOUT},
+use super::{
+    Failure,
+    admin::{Access, Backend},
 };
+use crate::protocol::{MintedToken, NewToken, Rule, TokenView};
 
 /// Manages the tokens of a backend.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The backend's API.
-    #[arg(long, env = "LOOPBACK_URL", default_value = "http://127.0.0.1:8480", global = true)]
-    url: Url,
-    /// File with a token that may manage tokens.
-    #[arg(long, env = "LOOPBACK_ADMIN_TOKEN_FILE", default_value = ".loopback/backend/admin-token", global = true)]
-    admin_token_file: PathBuf,
+    #[command(flatten)]
+    access: Access,
     #[command(subcommand)]
     command: Command,
 }
@@ -87,7 +81,7 @@ impl From<&RuleText> for String {
 /// # Errors
 /// When the file cannot be read, or the backend does not answer or refuses.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    let backend = Backend::of(&args)?;
+    let backend = Backend::of(&args.access)?;
     match args.command {
         Command::Mint { description, rules } => {
             let new = NewToken { description, rules: rules.into_iter().map(|RuleText(rule)| rule).collect() };
@@ -95,7 +89,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
                 backend.call(backend.request(Method::POST, &["v3", "tokens"])?.json(&new)).await?;
             println!("{}", minted.secret);
         }
-        Command::List => list(&backend).await?,
+        Command::List => backend.each(&["v3", "tokens"], show).await?,
         Command::Revoke { id } => {
             let revoked: TokenView = backend.call(backend.request(Method::DELETE, &["v3", "tokens", &id])?).await?;
             println!("{} revoked", revoked.id);
@@ -104,70 +98,9 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn list(backend: &Backend) -> Result<(), Failure> {
-    let mut next = None;
-    loop {
-        let page: Page<TokenView> = backend.call(backend.page(next.as_deref())?).await?;
-        for token in page.items {
-            let rules: Vec<String> = token.rules.iter().map(|rule| String::from(&RuleText(rule.clone()))).collect();
-            println!("{}\t{}\t{}", token.id, token.description, rules.join(" "));
-        }
-        next = match page.next {
-            Some(next) => Some(next),
-            None => return Ok(()),
-        };
-    }
-}
-
-struct Backend {
-    http: reqwest::Client,
-    url: Url,
-    token: String,
-}
-
-impl Backend {
-    fn of(args: &Args) -> Result<Self, Failure> {
-        let file = &args.admin_token_file;
-        let token = std::fs::read_to_string(file)
-            .map_err(|problem| Failure::new(format!("--admin-token-file {}: {problem}", file.display())))?;
-        let http = client::http().build().map_err(|problem| Failure::new(problem.to_string()))?;
-        Ok(Self { http, url: args.url.clone(), token: token.trim().to_owned() })
-    }
-
-    fn page(&self, cursor: Option<&str>) -> Result<RequestBuilder, Failure> {
-        let Some(cursor) = cursor else { return self.request(Method::GET, &["v3", "tokens"]) };
-        let mut url = self.at(&["v3", "tokens"])?;
-        url.query_pairs_mut().append_pair("page", cursor);
-        Ok(self.to(Method::GET, url))
-    }
-
-    fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, Failure> {
-        Ok(self.to(method, self.at(path)?))
-    }
-
-    fn to(&self, method: Method, url: Url) -> RequestBuilder {
-        self.http.request(method, url).bearer_auth(&self.token).timeout(CALL_TIMEOUT)
-    }
-
-    fn at(&self, path: &[&str]) -> Result<Url, Failure> {
-        let mut url = self.url.clone();
-        let no_base = |()| Failure::new(format!("--url {}: not a URL that paths can be added to", self.url));
-        url.path_segments_mut().map_err(no_base)?.pop_if_empty().extend(path);
-        Ok(url)
-    }
-
-    async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
-        let unreachable = |problem: reqwest::Error| Failure::new(format!("--url {}: {problem}", self.url));
-        let answer = request.send().await.map_err(unreachable)?;
-        let (status, body) = (answer.status(), answer.bytes().await.map_err(unreachable)?);
-        if !status.is_success() {
-            return Err(match serde_json::from_slice::<Problem>(&body) {
-                Ok(problem) => Failure::new(problem.to_string()),
-                Err(_) => Failure::new(format!("--url {}: HTTP {status}", self.url)),
-            });
-        }
-        serde_json::from_slice(&body).map_err(|problem| Failure::new(format!("--url {}: {problem}", self.url)))
-    }
+fn show(token: TokenView) {
+    let rules: Vec<String> = token.rules.into_iter().map(|rule| String::from(&RuleText(rule))).collect();
+    println!("{}\t{}\t{}", token.id, token.description, rules.join(" "));
 }
 
 #[cfg(test)]

@@ -46,6 +46,15 @@ pub enum Reason {
     /// Someone changed or deleted it in the backend, and the operator made it as the spec says.
     DriftRepaired,
 
+    /// An alert changed its state: the condition holds.
+    AlertFiring,
+    /// An alert changed its state: the condition holds, but not long enough to fire.
+    AlertPending,
+    /// An alert changed its state: the condition does not hold.
+    AlertCleared,
+    /// An alert changed its state: there is nothing to judge by.
+    AlertNoData,
+
     // What passes by itself.
     /// The operator has not seen the object yet.
     Pending,
@@ -79,6 +88,8 @@ pub enum Reason {
     QuotaExceeded,
     /// Another object or another cluster owns the backend object; the message names the owner.
     OwnedByAnother,
+    /// A Secret of that name exists and is not ours; it is never overwritten.
+    SecretConflict,
     /// The object to import or to observe is not in the backend.
     ImportNotFound,
     /// Several objects in the backend have the natural name; say which by `spec.import`.

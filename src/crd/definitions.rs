@@ -7,7 +7,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::json;
 
-use super::{LoopbackBackend, ObjectBucket, ObjectBucketCredential, ProjectBinding, ProjectLoadBalancer};
+use super::{
+    LoopbackBackend, MonitoringCondition, MonitoringObject, ObjectBucket, ObjectBucketCredential, ProjectBinding,
+    ProjectLoadBalancer,
+};
 
 /// The definitions of all kinds, in the order in which they should be applied.
 #[must_use]
@@ -24,6 +27,21 @@ pub fn all() -> Vec<CustomResourceDefinition> {
             &[
                 ("Address", "string", ".status.addresses[0].address"),
                 ("Degraded", "string", ".status.conditions[?(@.type==\"Degraded\")].status"),
+            ],
+            Some(".status.id"),
+        ),
+        finished(
+            MonitoringObject::crd(),
+            &[("Type", "string", ".spec.type"), ("Up", "boolean", ".status.up"), ("Since", "date", ".status.since")],
+            Some(".status.id"),
+        ),
+        finished(
+            MonitoringCondition::crd(),
+            &[
+                ("AlertState", "string", ".status.alertState"),
+                ("Since", "date", ".status.since"),
+                ("Value", "string", ".status.value"),
+                ("Severity", "string", ".spec.severity"),
             ],
             Some(".status.id"),
         ),
@@ -170,6 +188,8 @@ mod tests {
                 Some("string") => &["maxLength", "enum", "format"],
                 Some("array") => &["maxItems"],
                 Some("integer") => &["minimum"],
+                Some("boolean") => &["type"],
+                None if schema["x-kubernetes-int-or-string"] == true => &["maxLength"],
                 Some("object") => &["properties", "maxProperties"],
                 other => panic!("{path} has type {other:?}"),
             };

@@ -88,6 +88,10 @@ pub struct LoopbackBackendStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::observed_generation")]
     pub observed_generation: Option<i64>,
+    /// The value of the annotation `loopback.cloud/reconcile-requested-at` that was last acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::text")]
+    pub last_handled_reconcile_at: Option<String>,
     /// What is true of it: Ready, Synced, and, only while true, Reconciling, Stalled and Paused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]

@@ -8,6 +8,8 @@ mod definitions;
 pub mod duration;
 pub mod loopback_backend;
 pub mod member;
+pub mod monitoring_condition;
+pub mod monitoring_object;
 pub mod object_bucket;
 pub mod object_bucket_credential;
 pub mod policies;
@@ -21,6 +23,8 @@ pub use definitions::all;
 pub use duration::Duration;
 pub use loopback_backend::{LoopbackBackend, LoopbackBackendSpec, LoopbackBackendStatus};
 pub use member::Member;
+pub use monitoring_condition::{MonitoringCondition, MonitoringConditionSpec, MonitoringConditionStatus};
+pub use monitoring_object::{MonitoringObject, MonitoringObjectSpec, MonitoringObjectStatus};
 pub use object_bucket::{BucketDeletionPolicy, ObjectBucket, ObjectBucketSpec, ObjectBucketStatus};
 pub use object_bucket_credential::{ObjectBucketCredential, ObjectBucketCredentialSpec, ObjectBucketCredentialStatus};
 pub use policies::{DeletionPolicy, FINALIZER, Import, ManagementPolicy, annotation};
@@ -77,5 +81,7 @@ mod tests {
         round_trip::<LoopbackBackend>("loopback-backend.yaml");
         round_trip::<ProjectBinding>("project-binding.yaml");
         round_trip::<ProjectLoadBalancer>("project-load-balancer.yaml");
+        round_trip::<MonitoringObject>("monitoring-object.yaml");
+        round_trip::<MonitoringCondition>("monitoring-condition.yaml");
     }
 }

@@ -51,7 +51,7 @@ pub fn point(samples: &mut [DynamicObject], listening: &[SocketAddr]) {
     }
 }
 
-/// Replaces each `{address, port}` that stands for `named`.
+/// Replaces each `{address, port}` and each URL that stands for `named`.
 fn replace(value: &mut Value, named: SocketAddr, now: SocketAddr) {
     match value {
         Value::Object(fields) => {
@@ -62,6 +62,7 @@ fn replace(value: &mut Value, named: SocketAddr, now: SocketAddr) {
             fields.values_mut().for_each(|field| replace(field, named, now));
         }
         Value::Array(items) => items.iter_mut().for_each(|item| replace(item, named, now)),
+        Value::String(text) => *text = text.replace(&format!("//{named}/"), &format!("//{now}/")),
         _ => {}
     }
 }

@@ -15,19 +15,27 @@ macro_rules! deployed {
 }
 
 /// From `deploy/`: what the operator needs except the pod that it runs in.
-const OPERATOR: [(&str, &str); 5] =
-    deployed!["namespace.yaml", "service-account.yaml", "roles.yaml", "role-secrets.yaml", "roles-users.yaml"];
+const OPERATOR: [(&str, &str); 6] = deployed![
+    "namespace.yaml",
+    "service-account.yaml",
+    "roles.yaml",
+    "role-secrets.yaml",
+    "roles-users.yaml",
+    "deletion-protection.yaml"
+];
 
 /// Of `deploy/`, what makes no sense where no pods run.
 #[cfg(test)]
 const PODS: [&str; 2] = ["deployment.yaml", "service.yaml"];
 
 /// From `deploy/samples/`.
-const SAMPLES: [(&str, &str); 4] = deployed![
+const SAMPLES: [(&str, &str); 6] = deployed![
     "samples/namespace.yaml",
     "samples/loopback-backend.yaml",
     "samples/project-binding.yaml",
     "samples/project-load-balancer.yaml",
+    "samples/monitoring-object.yaml",
+    "samples/monitoring-condition.yaml",
 ];
 
 /// Definitions of our kinds, and the operator's account with its roles.

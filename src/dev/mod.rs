@@ -10,7 +10,7 @@ pub mod controlplane;
 pub mod demo;
 mod kubectl;
 pub mod manifests;
-mod process;
+pub mod process;
 pub mod progress;
 pub mod readiness;
 pub mod session;

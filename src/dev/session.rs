@@ -36,6 +36,8 @@ use crate::{
 const MANAGER: &str = "loopback-dev";
 /// The organization and the project that the backend is seeded with.
 const SEED: (&str, &str) = ("acme", "shop");
+/// Domains of the organization.
+const DOMAINS: [&str; 1] = ["example.dev"];
 /// The Secret that the samples' LoopbackBackend names: its name, and the key in it.
 const TOKEN_SECRET: (&str, &str) = ("loopback-token", "token");
 /// Objects that the operator works on at the same time.
@@ -300,7 +302,7 @@ impl Kubernetes {
     async fn ended(&mut self) -> StartProblem {
         loop {
             if let Self::Ours(plane) = self
-                && let Some(problem) = plane.ended()
+                && let Err(problem) = plane.check().await
             {
                 return problem;
             }
@@ -346,7 +348,7 @@ async fn start_backend(
         ..backend::Options::new(options.api_listen, paths.backend.clone())
     };
     let running = backend::start(settings, world.clone(), drain).await?;
-    running.seed(SEED.0, SEED.1, &paths.operator_token, operator_rules()).await?;
+    running.seed(SEED.0, SEED.1, &DOMAINS, &paths.operator_token, operator_rules()).await?;
     Ok(running)
 }
 

@@ -54,7 +54,7 @@ impl fmt::Debug for Token {
 /// Why a call has no good answer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CallError {
-    /// The backend refused; nothing was done.
+    /// The backend refused; nothing was done, but for a retirement: see [`Client::retire`].
     #[error("{0}")]
     Refused(Box<Problem>),
     /// The request never reached the backend; nothing was done.

@@ -2,9 +2,11 @@
 //! service, one client. Everything here is data; neither half's behaviour lives here.
 
 pub mod client;
+pub mod dns;
 mod envelope;
 mod feed;
 pub mod load_balancer;
+pub mod monitoring;
 pub mod object_storage;
 mod permission;
 mod problem;
@@ -19,5 +21,6 @@ pub use permission::{Access, Permission, Rule, Verb};
 pub use problem::{Code, Problem};
 pub use secret::{Delivered, Delivery, DeliveryRef, SecretValues};
 pub use tenancy::{
-    Claim, Create, MintedToken, NewToken, Organization, Page, Project, ProjectView, RetireOptions, Retired, TokenView,
+    Claim, Create, Domain, MintedToken, NewToken, Organization, Page, Project, ProjectView, RetireOptions, Retired,
+    TokenView,
 };

@@ -68,6 +68,17 @@ pub struct Organization {
     pub name: String,
 }
 
+/// A domain that an organization owns, with all names below it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Domain {
+    /// Identity, never used again.
+    pub id: ObjectId,
+    /// Its name, lower case, without trailing dot.
+    pub name: String,
+    /// The organization that owns it.
+    pub organization: String,
+}
+
 /// A project of an organization.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Project {

@@ -87,7 +87,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is refused: {}", self.address, self.rule.says())?;
         match self.rule.flag() {
-            Some(flag) => write!(f, "; name another address, or have an administrator start the backend with {flag}"),
+            Some(flag) => write!(f, "; name another address, or have an administrator allow it with the flag {flag}"),
             None => write!(f, "; name another address"),
         }
     }

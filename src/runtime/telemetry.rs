@@ -1,10 +1,18 @@
 //! Logs: structured events on standard error.
 
-use std::io::stderr;
+use std::{fmt, io::stderr};
 
+use serde_json::{Map, Value};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields, FormattedFields,
+        format::{JsonFields, Writer},
+        time::{FormatTime, SystemTime},
+    },
     layer::SubscriberExt,
+    registry::LookupSpan,
     reload,
     util::{SubscriberInitExt, TryInitError},
 };
@@ -54,7 +62,7 @@ impl Telemetry {
         let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
         let lines = match format {
             LogFormat::Human => lines.with_ansi(std::io::IsTerminal::is_terminal(&stderr())).boxed(),
-            LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
+            LogFormat::Json => lines.fmt_fields(JsonFields::new()).event_format(JsonLines).boxed(),
         };
         tracing_subscriber::registry().with(filter).with(lines).try_init()?;
         Ok(Self { filter: handle })
@@ -67,6 +75,39 @@ impl Telemetry {
     pub fn set_filter(&self, filter: &str) -> Result<(), TelemetryError> {
         Ok(self.filter.reload(parse(filter)?)?)
     }
+}
+
+/// One object a line: the fields of the event and of the spans around it, side by side. The format that tracing brings
+/// has the names of spans in a field `name`, where the name of the Kubernetes object belongs.
+struct JsonLines;
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = Map::new();
+        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+                line.extend(read(&fields.fields));
+            }
+        }
+        let (mut fields, mut time) = (String::new(), String::new());
+        context.format_fields(Writer::new(&mut fields), event)?;
+        line.extend(read(&fields));
+        SystemTime.format_time(&mut Writer::new(&mut time))?;
+        let metadata = event.metadata();
+        line.insert("timestamp".into(), time.into());
+        line.insert("level".into(), metadata.level().as_str().into());
+        line.insert("target".into(), metadata.target().into());
+        writeln!(out, "{}", Value::Object(line))
+    }
+}
+
+/// What [`JsonFields`] wrote.
+fn read(fields: &str) -> Map<String, Value> {
+    serde_json::from_str(fields).unwrap_or_default()
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {

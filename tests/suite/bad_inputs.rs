@@ -6,6 +6,8 @@
 mod backends;
 mod balancers;
 mod bindings;
+mod conditions;
+mod probes;
 mod values;
 
 use http::Request;
@@ -93,7 +95,7 @@ async fn what_is_wrong_is_refused_at_once() {
 async fn run(client: Client, namespace: &str) {
     let mut failures = Vec::new();
     let mut tried = 0;
-    for table in [balancers::table(), bindings::table(), backends::table()] {
+    for table in [balancers::table(), bindings::table(), backends::table(), probes::table(), conditions::table()] {
         let api = Collection::new(client.clone(), &table, namespace);
         let beside = api.create(&named(&table.good, "bad-inputs-beside")).await.expect("the good manifest is taken");
         for (index, case) in table.cases.iter().enumerate() {
@@ -111,7 +113,7 @@ async fn run(client: Client, namespace: &str) {
         assert_eq!(written(&after), written(&beside), "the object beside was disturbed");
         api.delete("bad-inputs-beside").await;
     }
-    assert!(tried >= 60, "only {tried} cases");
+    assert!(tried >= 120, "only {tried} cases");
     assert!(failures.is_empty(), "{} of {tried} cases:\n{}", failures.len(), failures.join("\n"));
 }
 

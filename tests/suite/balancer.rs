@@ -187,9 +187,12 @@ impl Watched {
     }
 }
 
-/// A curl in a loop: when each request ended, and how.
+/// What curl said, and when it was asked.
+type Asked = (Instant, Result<String, String>);
+
+/// A curl in a loop.
 struct Loop {
-    results: Arc<Mutex<Vec<(Instant, Result<String, String>)>>>,
+    results: Arc<Mutex<Vec<Asked>>>,
     task: JoinHandle<()>,
 }
 

@@ -4,8 +4,19 @@
 
 mod bad_inputs;
 mod balancer;
+mod dev;
 mod drift;
 mod house;
 mod laws;
+mod monitoring;
+mod namespaced;
+mod packaging;
+mod references;
+mod refused;
 mod rig;
 mod servers;
+mod telemetry;
+mod token;
+mod tools;
+mod watches;
+mod wrapup;

@@ -37,6 +37,8 @@ pub struct Collection {
     pub parent: Option<&'static str>,
     /// Whether its service mints secrets for its objects.
     pub mints: bool,
+    /// Whether it is also served under `/v2`.
+    pub v2: bool,
     /// Its service's checks.
     pub checks: Arc<dyn Checks>,
     /// Its schemas.
@@ -56,6 +58,7 @@ impl Collection {
             members: I::MEMBERS,
             parent: I::PARENT,
             mints: false,
+            v2: false,
             checks,
             schemas: schemas::<I>,
             shape: shape::typed::<I>,
@@ -66,6 +69,12 @@ impl Collection {
     #[must_use]
     pub fn minting(self) -> Self {
         Self { mints: true, ..self }
+    }
+
+    /// The same, also served under `/v2/projects/{p}`, where lists hide superseded objects.
+    #[must_use]
+    pub fn also_v2(self) -> Self {
+        Self { v2: true, ..self }
     }
 
     /// Path of its routes. Below a parent's path they are nested, and the parent's id is in them as `{parent}`.
@@ -137,7 +146,8 @@ pub struct Fact {
 }
 
 /// Permission keys that belong to no collection.
-const PLATFORM_KEYS: [&str; 4] = ["platform.organization", "platform.token", "organization", "organization.project"];
+const PLATFORM_KEYS: [&str; 5] =
+    ["platform.organization", "platform.token", "organization", "organization.project", "organization.domain"];
 
 impl Registry {
     /// Of these collections.

@@ -1,6 +1,9 @@
 //! Objects of any collection.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -11,13 +14,22 @@ use crate::{
         records::{self, Place, Query},
         store::{self, Transaction, View},
     },
-    protocol::{Claim, Code, Create, Page, Permission, Problem, Project, RawObject, Verb},
+    protocol::{Claim, Code, Create, Page, Permission, Phase, Problem, Project, RawObject, Verb},
 };
 
 /// Bytes of stored objects in one page.
 const PAGE_BYTES: usize = 4 << 20;
 
 pub(super) async fn list(call: Call, collection: Arc<Collection>) -> Result<Answer, Problem> {
+    list_of(call, collection, false).await
+}
+
+/// Without superseded objects: those with the same name as a newer one.
+pub(super) async fn list_present(call: Call, collection: Arc<Collection>) -> Result<Answer, Problem> {
+    list_of(call, collection, true).await
+}
+
+async fn list_of(call: Call, collection: Arc<Collection>, present: bool) -> Result<Answer, Problem> {
     let paging = Paging::of(&call)?;
     let filter = Filter::of(&call);
     let (caller, spot) = (call.caller.clone(), Spot::of(&call));
@@ -26,7 +38,9 @@ pub(super) async fn list(call: Call, collection: Arc<Collection>) -> Result<Answ
         spot.check_parent(view, &project, &collection)?;
         let under = spot.under.as_deref();
         let here = |object: &RawObject| under.is_none_or(|under| object.parent.as_deref() == Some(under));
-        let keep = |object: &RawObject| here(object) && filter.keeps(object, collection.name_field);
+        let newest = if present { Some(newest(view, &project, &collection)?) } else { None };
+        let shown = |object: &RawObject| newest.as_ref().is_none_or(|newest| newest.contains(&object.id));
+        let keep = |object: &RawObject| here(object) && shown(object) && filter.keeps(object, collection.name_field);
         let (items, more) = match filter.owned(view, &project, collection.path)? {
             Some(owned) => (owned.into_iter().filter(|object| keep(object)).collect(), false),
             None => {
@@ -38,6 +52,19 @@ pub(super) async fn list(call: Call, collection: Arc<Collection>) -> Result<Answ
         Ok(Page { items, next })
     };
     Answer::ok(&store::read(&*call.api.store, look).await?)
+}
+
+/// Ids of the newest Live object of each name. Ids are in the order in which they were made.
+fn newest(view: &dyn View, project: &Project, collection: &Collection) -> Result<BTreeSet<String>, Problem> {
+    let query = Query { under: None, after: "", limit: usize::MAX, bytes: usize::MAX, keep: &|_| true };
+    let (objects, _) = records::page(view, &project.id, collection.path, &query)?;
+    let name = |object: &RawObject| object.intent.get(collection.name_field).map(Value::to_string).unwrap_or_default();
+    let mut newest: BTreeMap<String, String> = BTreeMap::new();
+    // One that is being deleted supersedes nothing.
+    for object in objects.into_iter().filter(|object| object.phase == Phase::Live) {
+        newest.insert(name(&object), object.id);
+    }
+    Ok(newest.into_values().collect())
 }
 
 /// What the query of a list asks for.

@@ -10,15 +10,16 @@ use super::{
     Api,
     answer::Answer,
     call::Call,
-    collections::{Collection, Registry, Schemas},
+    collections::{Collection, Fact, Registry, Schemas},
+    domains,
     endpoint::{Endpoint, Handler, SchemaOf, Serve, handler, schema},
-    objects, projects, tenants, tokens,
+    objects, projects, secrets, tenants, tokens,
 };
 use crate::{
     backend::store::{self, BoxFuture},
     protocol::{
-        Claim, Frame, MintedToken, NewToken, Organization, Owner, Page, Problem, Project, ProjectView, Retired,
-        TokenView,
+        Claim, Delivered, DeliveryRef, Domain, Frame, MintedToken, NewToken, Organization, Owner, Page, Problem,
+        Project, ProjectView, Retired, TokenView,
     },
 };
 
@@ -29,8 +30,14 @@ const FILTERS: &[&str] = &["limit", "page", "owner.cluster", "owner.uid", "name"
 pub(super) fn endpoints(registry: &Registry) -> Vec<Endpoint> {
     let mut endpoints = of_platform();
     endpoints.extend(of_tenants());
+    endpoints.extend(of_domains());
     endpoints.extend(of_projects());
-    endpoints.extend(registry.collections.iter().flat_map(of_collection));
+    endpoints.extend(registry.facts.iter().map(of_fact));
+    for collection in &registry.collections {
+        endpoints.extend(of_collection(collection));
+        endpoints.extend(of_secrets(collection).into_iter().flatten());
+        endpoints.extend(of_v2(collection).into_iter().flatten());
+    }
     endpoints
 }
 
@@ -129,6 +136,103 @@ fn of_tenants() -> Vec<Endpoint> {
     ]
 }
 
+fn of_domains() -> [Endpoint; 4] {
+    const DOMAIN: &str = "/v3/organizations/{o}/domains/{domain}";
+    [
+        Endpoint::known::<Page<Domain>>(
+            Method::GET,
+            "/v3/organizations/{o}/domains",
+            "listDomains",
+            "Domains that the organization owns",
+            handler(domains::list),
+        )
+        .queries(PAGING),
+        Endpoint::known::<Domain>(
+            Method::PUT,
+            DOMAIN,
+            "ensureDomain",
+            "Give the organization a domain, with all names below it, unless it has it",
+            handler(domains::put),
+        ),
+        Endpoint::known::<Domain>(Method::GET, DOMAIN, "getDomain", "One domain", handler(domains::get)),
+        Endpoint::known::<Domain>(
+            Method::DELETE,
+            DOMAIN,
+            "removeDomain",
+            "Take a domain from the organization; what was made below it stays until it is changed",
+            handler(domains::delete),
+        ),
+    ]
+}
+
+fn of_fact(fact: &Arc<Fact>) -> Endpoint {
+    let told = Arc::clone(fact);
+    let tell = handler(move |_| {
+        let answer = Answer::ok(&(told.content)());
+        async { answer }
+    });
+    Endpoint::known::<Value>(Method::GET, fact.path, fact.name, fact.summary, tell)
+}
+
+/// Routes of the secrets that a collection's objects have.
+fn of_secrets(collection: &Arc<Collection>) -> Option<[Endpoint; 3]> {
+    let one = collection.mints.then(|| format!("{}/{{id}}", collection.route()))?;
+    let name = |verb: &str| operation(collection, verb);
+    let object = part(collection, |schemas| schemas.object);
+    let change = |path: String, name: String, summary: &'static str, handler: Handler| {
+        let endpoint = Endpoint::known::<Value>(Method::POST, &path, &name, summary, handler);
+        endpoint.body(schema::<DeliveryRef>()).answers(200, Arc::clone(&object))
+    };
+    Some([
+        Endpoint::known::<Delivered>(
+            Method::GET,
+            &format!("{one}/secret"),
+            &name("fetchSecret"),
+            "The minted secret, until it is acknowledged",
+            on(collection, secrets::fetch),
+        ),
+        change(
+            format!("{one}/secret/acknowledge"),
+            name("acknowledgeSecret"),
+            "The secret is safe with its holder and cannot be fetched any more",
+            on(collection, secrets::acknowledge),
+        ),
+        change(
+            format!("{one}/reissue"),
+            name("reissueSecret"),
+            "Revoke the secret and mint another",
+            on(collection, secrets::reissue),
+        ),
+    ])
+}
+
+/// The older routes of a collection: the same objects, but lists hide those that are superseded.
+fn of_v2(collection: &Arc<Collection>) -> Option<[Endpoint; 4]> {
+    let all = collection.v2.then(|| format!("/v2/projects/{{p}}/{}", collection.path))?;
+    let one = format!("{all}/{{id}}");
+    let name = |verb: &str| format!("v2.{}", operation(collection, verb));
+    let object = part(collection, |schemas| schemas.object);
+    let endpoint = |method: Method, path: &str, name: String, summary: &'static str, handler: Handler| {
+        Endpoint::known::<Value>(method, path, &name, summary, handler).answers(200, Arc::clone(&object))
+    };
+    let list = on(collection, objects::list_present);
+    Some([
+        endpoint(Method::GET, &all, name("list"), "Objects, by id, of each name only the newest", list)
+            .queries(FILTERS)
+            .answers(200, part(collection, |schemas| schemas.page)),
+        endpoint(Method::POST, &all, name("create"), "As in v3", on(collection, objects::create))
+            .body(create_schema(part(collection, |schemas| schemas.intent)))
+            .answers(201, Arc::clone(&object)),
+        endpoint(Method::GET, &one, name("get"), "As in v3", on(collection, objects::get)),
+        endpoint(Method::DELETE, &one, name("delete"), "As in v3", on(collection, objects::delete)).if_match(),
+    ])
+}
+
+/// Name of an operation on a collection.
+fn operation(collection: &Collection, verb: &str) -> String {
+    format!("{}.{verb}", collection.path.replace('/', "."))
+}
+
 fn of_projects() -> Vec<Endpoint> {
     vec![
         Endpoint::known::<ProjectView>(
@@ -161,7 +265,7 @@ fn of_projects() -> Vec<Endpoint> {
 fn of_collection(collection: &Arc<Collection>) -> Vec<Endpoint> {
     let all = collection.route();
     let (one, owner) = (format!("{all}/{{id}}"), format!("{all}/{{id}}/owner"));
-    let name = |verb: &str| format!("{}.{verb}", collection.path.replace('/', "."));
+    let name = |verb: &str| operation(collection, verb);
     let object = part(collection, |schemas| schemas.object);
     let page = part(collection, |schemas| schemas.page);
     let intent = part(collection, |schemas| schemas.intent);

@@ -24,7 +24,7 @@ pub(super) async fn put_organization(call: Call) -> Result<Answer, Problem> {
     made(store::write(&*call.api.store, true, work).await?.answer)
 }
 
-fn made<T: serde::Serialize>((item, made): (T, Made)) -> Result<Answer, Problem> {
+pub(super) fn made<T: serde::Serialize>((item, made): (T, Made)) -> Result<Answer, Problem> {
     match made {
         Made::Now => Answer::created(&item),
         Made::Before => Answer::ok(&item),

@@ -147,23 +147,28 @@ impl Feeder {
         self.send(IntentChange::Gone { collection: collection.path.to_owned(), id: id.to_owned() }).await
     }
 
-    /// Tells what happens, until the log is lost. What happened during the snapshot belongs to it.
+    /// Tells what happens, until the log is lost or the store failed. What happened during the snapshot belongs to it.
     async fn go_on(&mut self, position: Revision, synced: &mut bool) -> Result<(), Closed> {
         let Ok(commits) = self.store.log().after(position, usize::MAX) else { return Ok(()) };
-        self.take_in(&commits).await?;
+        if !self.take_in(&commits).await? {
+            return Ok(());
+        }
         if !std::mem::replace(synced, true) {
             self.send(IntentChange::Synced).await?;
         }
         let mut position = commits.last().map_or(position, |commit| commit.revision);
         while let Ok(commits) = self.store.log().wait(position, STEP).await {
-            self.take_in(&commits).await?;
+            if !self.take_in(&commits).await? {
+                return Ok(());
+            }
             position = commits.last().map_or(position, |commit| commit.revision);
         }
         Ok(())
     }
 
-    /// Of some commits, first what is gone, children first; then what is there, parents first.
-    async fn take_in(&mut self, commits: &[Arc<Commit>]) -> Result<(), Closed> {
+    /// Of some commits, first what is gone, children first; then what is there, parents first. False when the store failed:
+    /// then another snapshot tells the rest.
+    pub(super) async fn take_in(&mut self, commits: &[Arc<Commit>]) -> Result<bool, Closed> {
         let mut events: Vec<_> =
             latest(commits).into_iter().filter_map(|event| Some((self.rank(&event)?, event))).collect();
         events.sort_by_key(|(rank, event)| match event.value {
@@ -173,12 +178,15 @@ impl Feeder {
         for (_, event) in events {
             match self.tell(&event, None).await {
                 Err(Stop::Closed) => return Err(Closed),
-                // An object that cannot be told now is told when it changes, or after the next start.
-                Err(Stop::Store(problem)) => tracing::error!(%problem, "an object cannot be read"),
+                Err(Stop::Store(problem)) => {
+                    tracing::error!(%problem, "intents cannot be read");
+                    tokio::time::sleep(RETRY).await;
+                    return Ok(false);
+                }
                 Ok(()) => {}
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Where the collection of the object stands among the service's.
@@ -193,7 +201,14 @@ impl Feeder {
             return Ok(());
         };
         let Some(value) = event.value else { return Ok(self.gone(id).await?) };
-        let Stored { object, chosen, purge, secret, .. } = decode::<Stored>(value).map_err(Problem::from)?;
+        let Stored { object, chosen, purge, secret, .. } = match decode(value) {
+            Ok(stored) => stored,
+            // One that cannot be read must not keep the others from the plane.
+            Err(problem) => {
+                tracing::error!(%problem, id, "an object cannot be read");
+                return Ok(());
+            }
+        };
         if until.is_some_and(|until| object.revision > until) {
             return Ok(());
         }
@@ -201,7 +216,11 @@ impl Feeder {
         if self.known.get(id).is_some_and(|(_, told)| *told == now) {
             return Ok(());
         }
-        let (project, collection) = (self.project(project_id).await?, self.path(rank));
+        let Some(project) = self.project(project_id).await? else {
+            tracing::error!(id, project_id, "the project of an object is not there");
+            return Ok(());
+        };
+        let collection = self.path(rank);
         self.known.insert(id.to_owned(), (rank, now));
         lock(&self.homes).insert(id.to_owned(), (project_id.to_owned(), collection));
         let (collection, object) = (collection.to_owned(), Box::new(object));
@@ -212,11 +231,11 @@ impl Feeder {
         self.collections.get(rank).map_or("", |collection| collection.path)
     }
 
-    async fn project(&mut self, id: &str) -> Result<Arc<Project>, Problem> {
+    async fn project(&mut self, id: &str) -> Result<Option<Arc<Project>>, Problem> {
         if !self.projects.contains_key(id) {
             self.read_projects().await?;
         }
-        self.projects.get(id).cloned().ok_or_else(|| Problem::not_found(format_args!("project {id}")))
+        Ok(self.projects.get(id).cloned())
     }
 }
 

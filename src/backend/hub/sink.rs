@@ -32,6 +32,8 @@ pub(super) struct Pending {
 #[derive(Clone, Default)]
 struct Batch {
     reports: BTreeMap<ObjectId, Report>,
+    /// Whether one of the reports must survive a crash.
+    durable: bool,
     released: BTreeSet<ObjectId>,
 }
 
@@ -39,7 +41,8 @@ impl Pending {
     pub(super) fn add(&self, change: RealityChange) {
         let mut batch = lock(&self.batch);
         match change {
-            RealityChange::Report { id, of, state, members } => {
+            RealityChange::Report { id, of, state, members, durable } => {
+                batch.durable |= durable;
                 // An older report may come late from another task of the plane.
                 if batch.reports.get(&id).is_none_or(|present| present.of <= of) {
                     batch.reports.insert(id, Report { of, state, members });
@@ -64,6 +67,7 @@ impl Pending {
         for (id, report) in batch.reports {
             present.reports.entry(id).or_insert(report);
         }
+        present.durable |= batch.durable;
         present.released.extend(batch.released);
         drop(present);
         self.more.notify_one();
@@ -105,13 +109,13 @@ impl Sink {
         let reports: Vec<_> =
             batch.reports.into_iter().filter_map(|(id, report)| Some((home(&id)?, id, report))).collect();
         if !reports.is_empty() {
-            // What is real can be found again, so it need not survive a crash.
+            // What is real can mostly be found again; then it need not survive a crash.
             let work = move |tx: &mut dyn Transaction| {
                 reports.iter().try_for_each(|((project, collection), id, report)| {
                     Ok(records::report(tx, project, collection, id, report)?)
                 })
             };
-            store::write(&*self.store, false, work).await?;
+            store::write(&*self.store, batch.durable, work).await?;
         }
         let released: Vec<_> = batch.released.into_iter().filter_map(|id| Some((home(&id)?, id))).collect();
         if !released.is_empty() {

@@ -47,7 +47,11 @@ impl Rig {
             Ok(tenants::ensure_project(tx, "prj-1", "acme", "shop")?.0)
         };
         let project = store::write(&*store, true, work).await.unwrap().answer;
-        let collections = load_balancing::collections(Arc::new(NoChecks)).into_iter().map(Arc::new).collect();
+        let mut collections = load_balancing::collections(Arc::new(NoChecks));
+        let mut parts = load_balancing::collections(Arc::new(NoChecks)).remove(0);
+        (parts.path, parts.parent) = ("a/parts", Some(collections[0].path));
+        collections.push(parts);
+        let collections = collections.into_iter().map(Arc::new).collect();
         Self { store, collections, project, drain: Drain::new() }
     }
 
@@ -160,4 +164,29 @@ async fn who_lost_the_log_is_told_the_difference() {
     assert_eq!(lock(&homes).keys().collect::<Vec<_>>(), ["lb-b", "lb-c", "lb-d"]);
     assert!(matches!(feeder.snapshot().await, Ok(Some(_))));
     assert!(told(&mut intents).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parent_that_changed_after_its_child_came_is_told_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = Rig::new(folder.path()).await;
+    let (sender, mut intents) = mpsc::channel(16);
+    let mut feeder = Feeder::new(Arc::clone(&rig.store), Arc::clone(&rig.collections), sender, Homes::default());
+    let start = rig.store.log().newest();
+    rig.create("lb-a").await;
+    let (project, parts) = (rig.project.clone(), Arc::clone(&rig.collections[1]));
+    let work = move |tx: &mut dyn Transaction| {
+        let create = Create { owner: None, parent: Some("lb-a".into()), intent: json!({"name": "p"}) };
+        records::create(tx, &place(&project, &parts), "part-a", &create, &anything)
+    };
+    store::write(&*rig.store, true, work).await.unwrap();
+    let (project, whole) = rig.place();
+    let work = move |tx: &mut dyn Transaction| {
+        let patch = json!({"name": "other"});
+        records::patch(tx, &place(&project, &whole), "lb-a", &records::IfMatch::Any, &patch, &anything)
+    };
+    store::write(&*rig.store, true, work).await.unwrap();
+    let commits = rig.store.log().after(start, usize::MAX).unwrap();
+    assert!(matches!(feeder.take_in(&commits).await, Ok(true)));
+    assert_eq!([next(&mut intents).await, next(&mut intents).await], ["+lb-a", "+part-a"]);
 }

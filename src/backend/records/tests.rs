@@ -332,3 +332,32 @@ fn pages_are_bounded_by_count_and_by_bytes() {
     assert_eq!(page("", 74, usize::MAX, &even), (Some("t-000".into()), 74, true));
     assert_eq!(page("", 75, usize::MAX, &even), (Some("t-000".into()), 75, false));
 }
+
+#[test]
+fn a_parent_that_was_released_goes_with_its_last_child() {
+    let mut rig = Rig::new();
+    let made = rig.create("t-1", None, json!({})).unwrap();
+    for id in ["p-1", "p-2"] {
+        let Rig { memory, project, checks } = &mut rig;
+        let parts = Place { collection: "things/parts", parent: Some("things"), ..place(project, checks) };
+        let create = Create { owner: None, parent: Some("t-1".into()), intent: json!({}) };
+        memory.job(|tx| super::create(tx, &parts, id, &create, &anything)).unwrap();
+    }
+    rig.delete("t-1", &made.etag).unwrap();
+    rig.released("t-1");
+    let waiting = rig.stored("t-1").unwrap();
+    assert!(waiting.released && waiting.object.phase == Phase::Deleting);
+    let revision = rig.memory.revision();
+    rig.released("t-1");
+    assert_eq!(rig.memory.revision(), revision, "said again it changes nothing");
+    let release = |rig: &mut Rig, id: &str| {
+        let Rig { memory, checks, .. } = rig;
+        memory.job(|tx| super::released(tx, "prj-1", &Things(checks), "things/parts", id)).unwrap();
+    };
+    release(&mut rig, "p-1");
+    assert!(rig.stored("t-1").is_some());
+    release(&mut rig, "p-2");
+    assert!(rig.stored("t-1").is_none());
+    assert_eq!(*rig.checks.released.lock().unwrap(), ["p-1", "p-2", "t-1"]);
+    assert!(rig.memory.scan(Table::Children, b"", b"", 9).unwrap().is_empty());
+}

@@ -1,11 +1,13 @@
 //! Schemas of the vocabulary: every string, list and map bounded, every rule with a message that says what is right.
 
+mod monitoring;
 mod selector;
 mod status;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+pub(super) use monitoring::{flag, host, parameter, probe_url, status_set, threshold, time};
 pub(super) use selector::label_selector;
 pub(super) use status::{conditions, count, large_count, message, observed_generation, text, text_set};
 

@@ -16,8 +16,8 @@ use std::{
     time::Duration,
 };
 
+pub use super::process::Signal;
 pub use certificates::CertificateProblem;
-pub use nix::sys::signal::Signal;
 pub use ports::{Port, free_port};
 pub use problem::StartProblem;
 
@@ -39,6 +39,8 @@ use state::State;
 const PORT_TRIES: u32 = 3;
 /// How long a program may take to end when it is asked to. The API server would wait for its clients for a minute.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
+/// How often the controllers may end by themselves. They do when the API server is away at their start, as official ones.
+const REVIVALS: u32 = 20;
 
 /// How to run a control plane.
 #[derive(Clone, Debug)]
@@ -102,6 +104,7 @@ pub struct ControlPlane {
     binaries: Binaries,
     settings: Settings,
     ready_within: Duration,
+    revivals: u32,
     // Fields are dropped in this order: children before the thread that started them, the state's lock last.
     children: BTreeMap<Program, Child>,
     spawner: Spawner,
@@ -125,8 +128,8 @@ impl ControlPlane {
         let cluster = admin_cluster(&settings).await?;
         let spawner = Spawner::new().map_err(|source| StartProblem::Spawn { program: Program::Etcd, source })?;
         let children = BTreeMap::new();
-        let mut plane =
-            Self { cluster, binaries, settings, ready_within: options.ready_within, children, spawner, state };
+        let ready_within = options.ready_within;
+        let mut plane = Self { cluster, binaries, settings, ready_within, revivals: 0, children, spawner, state };
         for tries_left in (0..PORT_TRIES).rev() {
             match plane.start_all().await {
                 Err(problem) if problem.is_lost_port() && tries_left > 0 => plane.move_ports(&options).await?,
@@ -187,13 +190,24 @@ impl ControlPlane {
     pub async fn restart(&mut self, program: Program) -> Result<(), StartProblem> {
         self.children.remove(&program);
         self.spawn(program).await?;
-        self.wait_ready(program).await
+        self.wait_ready(program).await?;
+        self.check().await
     }
 
-    /// The first program that has ended by itself, if one has.
-    #[must_use]
-    pub fn ended(&mut self) -> Option<StartProblem> {
-        self.children.iter_mut().find_map(|(program, child)| ready::check(*program, child).err())
+    /// Whether all programs run. Starts the controllers again when they have given up.
+    ///
+    /// # Errors
+    /// When a program has ended by itself.
+    pub async fn check(&mut self) -> Result<(), StartProblem> {
+        for (program, child) in &mut self.children {
+            let Err(problem) = ready::check(*program, child) else { continue };
+            if *program != Program::ControllerManager || self.revivals >= REVIVALS {
+                return Err(problem);
+            }
+            self.revivals += 1;
+            return self.spawn(Program::ControllerManager).await;
+        }
+        Ok(())
     }
 
     /// Ends the programs: first the controllers, because the API server waits for its watchers (then it needs a second,

@@ -13,7 +13,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// How long one answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// A program that is waited for; any of the children that ends ends the wait.
+/// A program that is waited for; etcd or an API server that ends ends the wait.
 pub(super) struct Wait<'a> {
     pub(super) program: Program,
     pub(super) within: Duration,
@@ -25,7 +25,8 @@ impl Wait<'_> {
     pub(super) async fn until(self, probe: Probe) -> Result<(), StartProblem> {
         let deadline = Instant::now() + self.within;
         loop {
-            for (program, child) in self.children.iter_mut() {
+            // The controllers may give up while the API server is away; that is looked at later.
+            for (program, child) in self.children.iter_mut().filter(|child| *child.0 != Program::ControllerManager) {
                 check(*program, child)?;
             }
             let Err(last) = probe.ask().await else { return Ok(()) };

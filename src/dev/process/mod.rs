@@ -12,10 +12,8 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    sys::signal::{self, Signal},
-    unistd::Pid,
-};
+pub use nix::sys::signal::Signal;
+use nix::{sys::signal, unistd::Pid};
 use tokio::{sync::oneshot, time::Instant};
 
 #[cfg(any(test, not(target_os = "linux")))]
@@ -27,7 +25,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// The thread that starts processes. On Linux the kernel kills a process when the *thread* that started it ends, so it must
 /// not be a worker thread that may end sooner than the process should: this one ends when the spawner is dropped.
 #[derive(Debug)]
-pub(super) struct Spawner(mpsc::Sender<Order>);
+pub struct Spawner(mpsc::Sender<Order>);
 
 #[derive(Debug)]
 struct Order {
@@ -36,7 +34,11 @@ struct Order {
 }
 
 impl Spawner {
-    pub(super) fn new() -> io::Result<Self> {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn new() -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel::<Order>();
         thread::Builder::new().name("spawner".to_owned()).spawn(move || {
             for order in inbox {
@@ -48,7 +50,10 @@ impl Spawner {
     }
 
     /// Starts a process, as the head of a group of its own.
-    pub(super) async fn start(&self, command: Command) -> io::Result<Process> {
+    ///
+    /// # Errors
+    /// When it cannot be executed.
+    pub async fn start(&self, command: Command) -> io::Result<Process> {
         let (answer, started) = oneshot::channel();
         let gone = || io::Error::other("the thread that starts processes has ended");
         self.0.send(Order { command, answer }).map_err(|_| gone())?;
@@ -58,7 +63,7 @@ impl Spawner {
 
 /// A running process; killed with its group when dropped.
 #[derive(Debug)]
-pub(super) struct Process {
+pub struct Process {
     child: process::Child,
     #[cfg(not(target_os = "linux"))]
     _lifeline: Lifeline,
@@ -78,22 +83,29 @@ impl Process {
     }
 
     /// The process id.
-    pub(super) fn id(&self) -> u32 {
+    #[must_use]
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Its standard error, once, if that is a pipe.
-    pub(super) fn take_stderr(&mut self) -> Option<ChildStderr> {
+    pub fn take_stderr(&mut self) -> Option<ChildStderr> {
         self.child.stderr.take()
     }
 
     /// How it ended, if it has.
-    pub(super) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
 
     /// Waits until it has ended.
-    pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         loop {
             if let Some(status) = self.ended()? {
                 return Ok(status);
@@ -103,14 +115,17 @@ impl Process {
     }
 
     /// Asks it to end and kills it if it has not done so within `bound`.
-    pub(super) async fn stop(&mut self, bound: Duration) {
+    pub async fn stop(&mut self, bound: Duration) {
         drop(self.signal(Signal::SIGTERM));
         drop(tokio::time::timeout_at(Instant::now() + bound, self.wait()).await);
         self.kill();
     }
 
     /// Sends a signal, unless it has ended.
-    pub(super) fn signal(&mut self, signal: Signal) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn signal(&mut self, signal: Signal) -> io::Result<()> {
         match self.ended()? {
             Some(_) => Ok(()),
             None => Ok(signal::kill(self.group()?, signal)?),
@@ -118,7 +133,7 @@ impl Process {
     }
 
     /// Ends it and its group at once.
-    pub(super) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         // While nobody has waited for it, its id is not given to another process. All fails only if it has ended already.
         if let (Ok(None), Ok(group)) = (self.ended(), self.group()) {
             let _ = signal::killpg(group, Signal::SIGKILL);

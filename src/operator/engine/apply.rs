@@ -17,15 +17,15 @@ impl Work<'_> {
         tracing::debug!(%change, "changing the backend");
         let (client, began) = (&self.link.client, Instant::now());
         let answer = match change {
-            Change::Create { intent } => {
-                let create = Create { owner: Some(self.owner.clone()), parent: None, intent: intent.clone() };
-                client.create(self.collection, &create).await
+            Change::Create { intent, under } => {
+                let create = Create { owner: Some(self.owner.clone()), parent: under.clone(), intent: intent.clone() };
+                client.create(self.route(), &create).await
             }
             Change::Claim { id, from } => {
                 let claim = Claim { from: from.clone(), to: self.owner.clone() };
-                client.claim(self.collection, id, &claim).await
+                client.claim(self.route(), id, &claim).await
             }
-            Change::Patch { id, etag, patch } => client.patch(self.collection, id, etag, patch).await,
+            Change::Patch { id, etag, patch } => client.patch(self.route(), id, etag, patch).await,
         };
         self.engine.count(operation(change), &answer, began.elapsed());
         match answer {
@@ -51,8 +51,8 @@ impl Work<'_> {
         }
     }
 
-    async fn read(&self, id: &str) -> Result<(), Outcome> {
-        match self.link.client.get(self.collection, id).await {
+    pub(super) async fn read(&self, id: &str) -> Result<(), Outcome> {
+        match self.link.client.get(self.route(), id).await {
             Ok(object) => {
                 self.take(id, object);
                 Ok(())
@@ -71,7 +71,7 @@ impl Work<'_> {
 
     /// After a doubtful answer only a read tells what happened. What it does not show may still come: pause before the next try.
     async fn look_again(&self) -> Result<(), Outcome> {
-        match self.link.client.owned_by(self.collection, &self.owner).await {
+        match self.link.client.owned_by(self.route(), &self.owner).await {
             Ok(Some(object)) => {
                 self.link.fold(self.collection, object);
                 Ok(())

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use kube::api::DynamicObject;
+use kube::{ResourceExt, api::DynamicObject};
 
 use super::{
     Engine,
+    common::paused,
     key::Key,
     kind::{Lookup, Remark},
     outcome::{Finding, Outcome},
@@ -22,6 +23,9 @@ pub(super) fn pass(engine: &Engine, key: &Key, object: &Arc<DynamicObject>) -> F
         Ok(backend) => backend,
         Err(error) => return stalled(Reason::InvalidSpec, format!("The object does not fit the schema: {error}")),
     };
+    if paused(object.annotations()) {
+        return Outcome::Paused.into();
+    }
     if backend.spec.url.is_none() && engine.own_backend.is_none() {
         let message =
             "spec.url is absent, and this operator has no backend of its own (its flag --backend-url); set spec.url";
@@ -41,7 +45,7 @@ pub(super) fn pass(engine: &Engine, key: &Key, object: &Arc<DynamicObject>) -> F
         Err(why) => return stalled(Reason::TokenMissing, why),
     };
     let synced = matches!(outcome, Outcome::Ready { .. });
-    Finding { outcome, synced, fields: Some(serde_json::Map::new()), repaired: None }
+    Finding { outcome, synced, fields: Some(serde_json::Map::new()), repaired: None, tell: None }
 }
 
 fn stalled(reason: Reason, message: impl Into<String>) -> Finding {

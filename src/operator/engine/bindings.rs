@@ -4,56 +4,27 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use kube::{ResourceExt, api::DynamicObject};
 use serde_json::{Map, Value, json};
-use url::Url;
 
 use super::{
     Engine,
     cache::Subject,
-    common::{Common, deleting, has_finalizer},
+    common::{deleting, has_finalizer, paused},
     connections::{Bound, Target},
     driver::unwritten,
-    grants,
     key::Key,
-    kind::{Lookup, Remark},
+    kind::Remark,
     link::{Health, Link, Listener},
     outcome::{Finding, Outcome},
+    parents::in_use,
+    resolve::{Unresolved, asleep, broken, resolve},
 };
 use crate::{
-    crd::{
-        LoopbackBackend, ProjectBinding, ProjectBindingSpec, Reason, SecretKeyReference, annotation,
-        project_binding::Connection as Spelled,
-    },
-    protocol::{Permission, Verb, client::Token},
+    crd::{ProjectBinding, ProjectBindingSpec, Reason, annotation, project_binding::Connection as Spelled},
+    protocol::{Permission, Verb},
 };
 
 /// Kind of the bindings.
 pub const KIND: &str = "ProjectBinding";
-/// How many users of a binding are named in a message.
-const NAMED: usize = 5;
-
-/// What a binding's spec leads to before anything is sent.
-struct Resolved {
-    url: Url,
-    token: Token,
-    checked: bool,
-    /// Why it must not be used for anything but deletions.
-    held: Option<Remark>,
-}
-
-/// A binding whose spec does not lead anywhere (yet).
-enum Unresolved {
-    Waiting(Remark),
-    Broken(Remark),
-    Unknown,
-}
-
-fn broken(reason: Reason, message: impl Into<String>) -> Unresolved {
-    Unresolved::Broken(Remark::new(reason, message))
-}
-
-fn waiting(reason: Reason, message: impl Into<String>) -> Unresolved {
-    Unresolved::Waiting(Remark::new(reason, message))
-}
 
 /// One pass of a binding.
 pub(super) async fn pass(engine: &Arc<Engine>, key: &Key, object: Arc<DynamicObject>) -> Finding {
@@ -93,7 +64,7 @@ async fn connect(engine: &Arc<Engine>, key: &Key, object: &Arc<DynamicObject>, b
     let target = Target { url: resolved.url, project, token: resolved.token, checked: resolved.checked };
     let http = |checked| engine.http(checked);
     match engine.links.open(key, target, http, || listener(engine), &engine.world, &engine.drain) {
-        Ok(link) => met(engine, key, object, binding, &link, resolved.held).await,
+        Ok(link) => met(engine, key, object, binding, &link, resolved.held.or_else(|| asleep(KIND, &**object))).await,
         Err(error) => nowhere(engine, key, broken(Reason::InvalidSpec, format!("spec.url: {error}"))),
     }
 }
@@ -112,114 +83,6 @@ fn nowhere(engine: &Engine, key: &Key, unresolved: Unresolved) -> Finding {
 /// What the binding's users say about it.
 fn binding_says(key: &Key, why: &Remark) -> Remark {
     Remark::new(why.reason, format!("ProjectBinding {}: {}", key.name, why.message))
-}
-
-fn resolve(
-    engine: &Engine,
-    key: &Key,
-    object: &DynamicObject,
-    spec: &ProjectBindingSpec,
-) -> Result<Resolved, Unresolved> {
-    match spec.connection() {
-        Spelled::TokenMissing => {
-            engine.secrets.keep_only(key, None);
-            let message = "A binding that names its own url brings its own token: set spec.tokenSecretRef";
-            Err(broken(Reason::TokenMissing, message))
-        }
-        Spelled::Own { url, token } => own(engine, key, url, token),
-        Spelled::Lent { backend } => lent(engine, key, object, spec, backend),
-    }
-}
-
-fn own(engine: &Engine, key: &Key, url: Option<&str>, token: &SecretKeyReference) -> Result<Resolved, Unresolved> {
-    let checked = url.is_some();
-    let url = address(engine, url)?;
-    if checked {
-        engine.outbound(&url).map_err(|why| broken(Reason::InvalidSpec, format!("spec.url: {why}")))?;
-    }
-    let token = read_token(engine, key, &key.namespace, &token.name, &token.key)?;
-    Ok(Resolved { url, token, checked, held: None })
-}
-
-fn lent(
-    engine: &Engine,
-    key: &Key,
-    object: &DynamicObject,
-    spec: &ProjectBindingSpec,
-    name: &str,
-) -> Result<Resolved, Unresolved> {
-    if !engine.sees_grants() {
-        let message = "This operator watches single namespaces and sees no LoopbackBackend; set spec.tokenSecretRef (and spec.url)";
-        return Err(broken(Reason::NotGranted, message));
-    }
-    let backend: LoopbackBackend = match engine.cache.read(key, &Key::new("LoopbackBackend", "", name)) {
-        Lookup::Found(backend) => backend,
-        Lookup::Unknown => return Err(Unresolved::Unknown),
-        Lookup::Absent => {
-            return Err(waiting(
-                Reason::ReferenceMissing,
-                format!("There is no LoopbackBackend {name}; ask an administrator"),
-            ));
-        }
-    };
-    let labels = match engine.namespace_labels(key) {
-        Lookup::Found(labels) => labels,
-        _ => return Err(Unresolved::Unknown),
-    };
-    let granted = grants::covers(&backend.spec, &spec.organization, &spec.project, &labels);
-    let held = if granted { None } else { Some(ungranted(engine, key, object, spec, name)?) };
-    let url = address(engine, backend.spec.url.as_deref())?;
-    let secret = &backend.spec.token_secret_ref;
-    let token = read_token(engine, key, &secret.namespace, &secret.name, &secret.key)?;
-    Ok(Resolved { url, token, checked: false, held })
-}
-
-/// No grant covers the binding. One that had been granted is held; of one that never was nothing is sent anywhere.
-fn ungranted(
-    engine: &Engine,
-    key: &Key,
-    object: &DynamicObject,
-    spec: &ProjectBindingSpec,
-    backend: &str,
-) -> Result<Remark, Unresolved> {
-    let message = format!(
-        "No grant of LoopbackBackend {backend} lets namespace {} bind project {} of organization {}; ask an administrator",
-        key.namespace, spec.project, spec.organization
-    );
-    // Status is ours alone, unlike annotations: a tenant cannot make us believe in a grant that never was.
-    let was = object.data.pointer("/status/projectId").and_then(Value::as_str);
-    let same = identity_of(object).is_some_and(|identity| identity.rsplit('/').next() == was);
-    if was.is_some() && same {
-        return Ok(Remark::new(Reason::NotGranted, message));
-    }
-    engine.secrets.keep_only(key, None);
-    Err(broken(Reason::NotGranted, message))
-}
-
-fn address(engine: &Engine, url: Option<&str>) -> Result<Url, Unresolved> {
-    match url {
-        Some(url) => Url::parse(url)
-            .map_err(|error| broken(Reason::InvalidSpec, format!("The url {url:?} cannot be used: {error}"))),
-        None => engine.own_backend.clone().ok_or_else(|| {
-            let message =
-                "No url is given, and this operator has no backend of its own (its flag --backend-url); set the url";
-            broken(Reason::InvalidSpec, message)
-        }),
-    }
-}
-
-fn read_token(engine: &Engine, key: &Key, namespace: &str, name: &str, field: &str) -> Result<Token, Unresolved> {
-    engine.secrets.keep_only(key, Some((namespace, name)));
-    engine.cache.note(key, super::secrets::Secrets::subject(namespace, name));
-    match engine.secrets.token(key, namespace, name, field) {
-        Ok(Lookup::Found(token)) => Ok(token),
-        Ok(Lookup::Unknown) => Err(Unresolved::Unknown),
-        Ok(Lookup::Absent) => Err(waiting(
-            Reason::TokenMissing,
-            format!("There is no Secret {namespace}/{name}; create it with key {field}"),
-        )),
-        Err(why) => Err(broken(Reason::TokenMissing, why)),
-    }
 }
 
 /// Our finalizers on the binding and on its own token: both are needed to delete what was made under it.
@@ -248,7 +111,7 @@ async fn met(
     link: &Arc<Link>,
     held: Option<Remark>,
 ) -> Finding {
-    if let Some(outcome) = unwell(link) {
+    if let Some(outcome) = unwell(link, &binding.spec) {
         // Users keep what they know of the link: its health is theirs to see as well.
         if !matches!(engine.connections.get(key), Some(Bound::To { link: known, .. }) if Arc::ptr_eq(&known, link)) {
             engine.bind(key, Some(Bound::Connecting));
@@ -269,13 +132,14 @@ async fn met(
     let missing = missing(engine, &view.permissions.iter().cloned().collect());
     let fields = fields(&view.project.id, &missing);
     let outcome = match held {
+        Some(_) if paused(object.annotations()) => Outcome::Paused,
         Some(why) => Outcome::Stalled { why, again: false },
         None => Outcome::Ready { degraded: lacking(&missing) },
     };
-    Finding { outcome, synced: true, fields: Some(fields), repaired: None }
+    Finding { outcome, synced: true, fields: Some(fields), repaired: None, tell: None }
 }
 
-fn unwell(link: &Link) -> Option<Outcome> {
+fn unwell(link: &Link, spec: &ProjectBindingSpec) -> Option<Outcome> {
     match link.health() {
         Health::Up => None,
         Health::Starting => Some(Outcome::Working(Remark::new(Reason::Progressing, "Connecting to the backend"))),
@@ -289,12 +153,17 @@ fn unwell(link: &Link) -> Option<Outcome> {
                 404 => Reason::ProjectNotFound,
                 _ => Reason::Denied,
             };
-            Some(Outcome::Stalled { why: Remark::new(reason, problem.detail.clone()), again: true })
+            // A project that does not exist is refused like one that may not be seen: a misspelt name must show.
+            let message = match problem.status {
+                401 => problem.detail.clone(),
+                _ => format!("Project {} of organization {}: {}", spec.project, spec.organization, problem.detail),
+            };
+            Some(Outcome::Stalled { why: Remark::new(reason, message), again: true })
         }
     }
 }
 
-fn identity_of(object: &DynamicObject) -> Option<&str> {
+pub(super) fn identity_of(object: &DynamicObject) -> Option<&str> {
     object.annotations().get(annotation::STORE).map(String::as_str)
 }
 
@@ -349,10 +218,7 @@ async fn retire(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Proje
     }
     let users = users(engine, key);
     if !users.is_empty() {
-        let more = users.len().saturating_sub(NAMED);
-        let named = users.iter().take(NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-        return Outcome::Deleting(Remark::new(Reason::InUse, format!("Waits until these are deleted: {named}{rest}")));
+        return Outcome::Deleting(in_use(&users));
     }
     if let Err(outcome) = hold_secret(engine, key, spec, false).await {
         return outcome;
@@ -368,9 +234,9 @@ fn users(engine: &Engine, key: &Key) -> Vec<Key> {
     let mut users = Vec::new();
     for kind in engine.kinds() {
         for object in engine.cache.list(kind, Some(&key.namespace)) {
-            let binds = Common::of(&object).is_ok_and(|common| common.binding() == &*key.name);
-            if binds && has_finalizer(&object) {
-                users.push(Key::new(kind, &key.namespace, &object.name_any()));
+            let user = Key::new(kind, &key.namespace, &object.name_any());
+            if has_finalizer(&object) && engine.binding_of(&user, &object) == *key.name {
+                users.push(user);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What every root resource has, read without knowing its kind.
 
+use std::collections::BTreeMap;
+
 use kube::{ResourceExt, api::DynamicObject};
 use serde::Deserialize;
 
@@ -64,8 +66,8 @@ impl Common {
 
 /// Whether a person asked us to leave it alone.
 #[must_use]
-pub fn paused(object: &DynamicObject) -> bool {
-    object.annotations().get(annotation::PAUSED).is_some_and(|value| value == "true")
+pub fn paused(annotations: &BTreeMap<String, String>) -> bool {
+    annotations.get(annotation::PAUSED).is_some_and(|value| value == "true")
 }
 
 /// The last request for a pass.

@@ -92,6 +92,11 @@ impl Connections {
         }
     }
 
+    /// The bindings of a namespace that are known.
+    pub(super) fn in_namespace(&self, namespace: &str) -> Vec<Key> {
+        self.bindings().keys().filter(|key| &*key.namespace == namespace).cloned().collect()
+    }
+
     /// What is known of a binding.
     pub(super) fn get(&self, key: &Key) -> Option<Bound> {
         self.bindings().get(key).cloned()

@@ -13,6 +13,7 @@ use super::{
     key::Key,
     kind::Remark,
     outcome::Outcome,
+    parents::in_use,
 };
 use crate::{
     crd::{DeletionPolicy, ManagementPolicy, Reason},
@@ -27,17 +28,32 @@ pub(super) async fn pass(engine: &Engine, key: &Key, object: Arc<DynamicObject>,
     // A spec that cannot be read must not keep its object for ever.
     let common = Common::of(&object).unwrap_or_default();
     let keep = common.deletion() == DeletionPolicy::Retain || common.management() == ManagementPolicy::Observe;
-    if keep || engine.crd_deleting(&key.kind) {
+    if keep {
         return release(engine, key, &object).await;
     }
-    let link = match engine.connections.of(engine, key, common.binding()) {
+    // Once retired there is no way back, so this is asked before the first time only.
+    if !engine.memory(key, |memory| memory.retired) {
+        match engine.crd_deleting(&key.kind).await {
+            Ok(false) => {}
+            Ok(true) => return release(engine, key, &object).await,
+            Err(message) => {
+                return Outcome::Failed { why: Remark::new(Reason::Deleting, message), at_least: Duration::ZERO };
+            }
+        }
+    }
+    let link = match engine.connection_of_deleted(key, &object, collection) {
         Connection::Open(link) | Connection::Held(link, _) => link,
         Connection::Down => return Outcome::Deleting(Remark::new(Reason::BindingNotReady, "Waiting for the backend")),
         Connection::Waiting(why) => return Outcome::Deleting(why),
         Connection::Broken(why) => return unreachable(&why),
     };
+    let children = engine.children(key);
+    if !children.is_empty() {
+        return Outcome::Deleting(in_use(&children));
+    }
     let owner = owner(&engine.cluster, key, &object);
-    let work = Work { engine, key, object, common, owner, link, collection, repaired: None };
+    let work =
+        Work { engine, key, object, common, owner, link, collection, under: None, nested: false, repaired: None };
     match work.retire().await {
         Ok(true) => release(engine, key, &work.object).await,
         Ok(false) => Outcome::Deleting(Remark::new(Reason::Deleting, "The backend is letting go of what it holds")),

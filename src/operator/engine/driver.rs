@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::api::DynamicObject;
+use kube::{ResourceExt, api::DynamicObject};
 use serde_json::{Map, Value};
 
 use super::{
@@ -15,12 +15,13 @@ use super::{
     link::Link,
     observe::{Search, observe},
     outcome::{Finding, Outcome},
+    parents::Parent,
     plan::{Change, Observed, Wanted, difference, plan},
     writes::WriteError,
 };
 use crate::{
     crd::{ManagementPolicy, Member, Reason},
-    protocol::{Intent, Owner, Phase},
+    protocol::{Intent, ObjectId, Owner, Phase, client::Route},
 };
 
 /// Changes that one pass makes at most; what is left is done by the next.
@@ -35,13 +36,17 @@ pub(super) struct Work<'a> {
     pub owner: Owner,
     pub link: Arc<Link>,
     pub collection: &'static str,
+    /// The parent's id in the backend, for a child.
+    pub under: Option<ObjectId>,
+    /// Whether the routes of the collection name the parent.
+    pub nested: bool,
     /// Set when the pass undid what somebody did in the backend.
     pub repaired: Option<String>,
 }
 
 /// Brings one resource nearer to what it says and finds out how it stands.
 pub(super) async fn pass<K: Kind>(engine: &Engine, key: &Key, object: Arc<DynamicObject>) -> Finding {
-    if paused(&object) {
+    if paused(object.annotations()) {
         return Outcome::Paused.into();
     }
     let resource = match (*object).clone().try_parse::<K::Resource>() {
@@ -52,20 +57,48 @@ pub(super) async fn pass<K: Kind>(engine: &Engine, key: &Key, object: Arc<Dynami
         Ok(common) => common,
         Err(error) => return unreadable(&error.to_string()),
     };
-    let link = match engine.connections.of(engine, key, common.binding()) {
+    let parent = match engine.parent(key, &object) {
+        Ok(parent) => parent,
+        Err(why) => return Outcome::Working(why).into(),
+    };
+    let binding = parent.as_ref().map_or_else(|| common.binding().to_owned(), Parent::binding);
+    let link = match engine.connections.of(engine, key, &binding) {
         Connection::Open(link) => link,
         Connection::Down => return Outcome::Down { retry: false }.into(),
         Connection::Waiting(why) => return Outcome::Working(why).into(),
         Connection::Held(_, why) | Connection::Broken(why) => return Outcome::Stalled { why, again: false }.into(),
     };
-    let owner = owner(&engine.cluster, key, &object);
-    let collection = K::Intent::COLLECTION;
-    let mut work = Work { engine, key, object, common, owner, link, collection, repaired: None };
+    let under = match parent.map(|parent| engine.parent_id(&link, &parent)).transpose() {
+        Ok(under) => under,
+        Err(why) => return Outcome::Working(why).into(),
+    };
+    let mut work = Work {
+        engine,
+        key,
+        common,
+        owner: owner(&engine.cluster, key, &object),
+        object,
+        link,
+        collection: K::Intent::COLLECTION,
+        under,
+        nested: nested::<K::Intent>(),
+        repaired: None,
+    };
     let finding = work.reconcile::<K>(&resource).await;
     Finding { repaired: work.repaired, ..finding }
 }
 
+/// Whether the routes of a collection name the parent of its objects.
+pub(super) fn nested<I: Intent>() -> bool {
+    Route::of::<I>(Some("parent")).parent.is_some()
+}
+
 impl Work<'_> {
+    /// How this collection is addressed.
+    pub(super) fn route(&self) -> Route<'_> {
+        Route { collection: self.collection, parent: self.under.as_deref().filter(|_| self.nested) }
+    }
+
     async fn reconcile<K: Kind>(&mut self, resource: &K::Resource) -> Finding {
         for _ in 0..STEPS {
             match self.step::<K>(resource).await {
@@ -89,7 +122,7 @@ impl Work<'_> {
             Desired::Invalid(problems) => return Ok(Some(invalid(&problems))),
         };
         let intent = serde_json::to_value(intent).map_err(|error| broken(&error.to_string()))?;
-        let wanted = Wanted { owner: self.owner.clone(), intent, hold };
+        let wanted = Wanted { owner: self.owner.clone(), intent, hold, under: self.under.clone() };
         if self.common.management() == ManagementPolicy::Observe {
             let name = wanted.intent.get(K::Intent::NAME_FIELD).and_then(Value::as_str);
             observed = self.observe::<K>(name);
@@ -101,6 +134,12 @@ impl Work<'_> {
                 if matches!(observed, Observed::Ours(_)) {
                     // Somebody may have taken it off.
                     self.ensure_finalizer().await?;
+                }
+                if let Observed::Ours(object) = &observed
+                    && object.phase == Phase::Live
+                    && self.export::<K>(resource, &seen, object).await?
+                {
+                    return Ok(None);
                 }
                 Ok(Some(self.settle::<K>(resource, &observed, &seen, &problems)))
             }
@@ -195,7 +234,7 @@ impl Work<'_> {
             Some(why) => Outcome::Working(why),
             None => Outcome::Ready { degraded: report.degraded.or_else(|| wrong(problems)) },
         };
-        Finding { outcome, synced: true, fields: fields::<K>(&report.status, seen), repaired: None }
+        Finding { outcome, synced: true, fields: fields::<K>(&report.status, seen), repaired: None, tell: report.tell }
     }
 
     /// Under Observe: what differs?
@@ -215,7 +254,13 @@ impl Work<'_> {
             None => self.real::<K>(resource, seen, problems),
             Some(change) => {
                 let fields = fields::<K>(&K::report(resource, seen).status, seen);
-                Finding { outcome: Outcome::Differs(change.to_string()), synced: false, fields, repaired: None }
+                Finding {
+                    outcome: Outcome::Differs(change.to_string()),
+                    synced: false,
+                    fields,
+                    repaired: None,
+                    tell: None,
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What a kind of custom resource is to the engine: two pure functions.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
 
 use kube::Resource;
 use serde::{Serialize, de::DeserializeOwned};
@@ -19,14 +19,51 @@ pub trait Kind: Send + Sync + 'static {
     type Intent: Intent;
     /// The kind's own part of the status; conditions, id and the like are the engine's.
     type Status: Serialize;
+    /// The kind that a child belongs to; `Intent::PARENT` is its collection.
+    const PARENT: Option<ParentOf> = None;
     /// Spec and what it refers to -> intent. Each read of `found` is remembered and watched.
     fn desired(resource: &Self::Resource, found: &Found<'_>, seen: &Seen<Self>) -> Desired<Self::Intent>
     where
         Self: Sized;
+    /// The Secret that the engine keeps in Kubernetes for an object whose backend mints one.
+    fn exports(resource: &Self::Resource, seen: &Seen<Self>, found: &Found<'_>) -> Option<SecretExport>
+    where
+        Self: Sized,
+    {
+        let _ = (resource, seen, found);
+        None
+    }
     /// What a user sees.
     fn report(resource: &Self::Resource, seen: &Seen<Self>) -> Report<Self::Status>
     where
         Self: Sized;
+}
+
+/// A Secret in the resource's namespace, owned by the resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretExport {
+    /// Its name.
+    pub name: String,
+    /// What stands under each of its keys.
+    pub data: BTreeMap<String, Datum>,
+}
+
+/// One value of an exported Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Datum {
+    /// This text.
+    Plain(String),
+    /// The value of this name in what the backend minted.
+    Minted(&'static str),
+}
+
+/// The parent of a child, in the same namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParentOf {
+    /// Kind of the parent, for instance `ProjectDnsZone`.
+    pub kind: &'static str,
+    /// JSON pointer of the field with its name, for instance `/spec/zoneRef/name`.
+    pub field: &'static str,
 }
 
 /// What a resource asks for, as far as it can be known now.
@@ -123,6 +160,19 @@ pub struct Report<S> {
     pub unreal: Option<Remark>,
     /// What does not work although the whole does, for instance unhealthy targets.
     pub degraded: Option<Remark>,
+    /// What to tell by an event when a field of the status changes, for instance the state of an alert.
+    pub tell: Option<Tell>,
+}
+
+/// An event that goes with a change of the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tell {
+    /// The field of the status whose change is told.
+    pub field: &'static str,
+    /// Whether something is wrong.
+    pub warning: bool,
+    /// What to say.
+    pub what: Remark,
 }
 
 /// A reason and what to say about it.

@@ -13,17 +13,21 @@ mod bindings;
 pub mod cache;
 pub mod common;
 mod connections;
+mod definition;
 mod deletion;
 mod driver;
 mod events;
+mod exports;
 mod grants;
 pub mod key;
 pub mod kind;
 mod link;
 pub mod observe;
 pub mod outcome;
+mod parents;
 pub mod plan;
 pub mod registry;
+mod resolve;
 mod runner;
 mod secrets;
 mod start;
@@ -46,6 +50,7 @@ use self::{
     addresses::Addresses,
     cache::{Cache, Subject},
     connections::{Bound, Connections, Links},
+    definition::Definitions,
     events::Events,
     key::Key,
     kind::Lookup,
@@ -107,6 +112,7 @@ pub struct Engine {
     addresses: Addresses,
     trusted_http: reqwest::Client,
     checked_http: reqwest::Client,
+    definitions: Definitions,
     events: Events,
     metrics: Metrics,
     passes: AtomicU64,
@@ -185,10 +191,13 @@ impl Engine {
     }
 
     /// Whether a kind is being removed from the cluster: then nothing is removed from the backend.
-    fn crd_deleting(&self, kind: &str) -> bool {
-        let Some(kind) = self.kinds.get(kind) else { return false };
-        let crd = self.cache.get(&Key::new(CRD, "", &registry::crd_name(&kind.resource)));
-        crd.is_some_and(|crd| common::deleting(&crd))
+    async fn crd_deleting(&self, kind: &str) -> Result<bool, String> {
+        let Some(kind) = self.kinds.get(kind) else { return Ok(false) };
+        let name = registry::crd_name(&kind.resource);
+        if self.cache.get(&Key::new(CRD, "", &name)).is_some_and(|crd| common::deleting(&crd)) {
+            return Ok(true);
+        }
+        self.definitions.deleting(&name).await
     }
 
     /// A watch saw a change.

@@ -41,7 +41,7 @@ pub fn observe(mirror: &Mirror, search: &Search<'_>) -> Observed {
         return Observed::Takeable(object.clone());
     }
     if let Some(import) = &common.import {
-        return match mirror.get(collection, &import.id) {
+        return match mirror.get(collection, &import.id).filter(|object| object.phase == Phase::Live) {
             Some(object) => imported(search, object, import.from_cluster.as_deref()),
             None => Observed::Missing(import.id.clone()),
         };

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::kind::Remark;
+use super::kind::{Remark, Tell};
 use crate::crd::{ConditionType, Reason};
 
 /// Longest message of a condition, in characters.
@@ -96,11 +96,13 @@ pub struct Finding {
     pub fields: Option<Map<String, Value>>,
     /// What was repaired after somebody changed it in the backend.
     pub repaired: Option<String>,
+    /// What to tell when a field of the status changes.
+    pub tell: Option<Tell>,
 }
 
 impl From<Outcome> for Finding {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, synced: false, fields: None, repaired: None }
+        Self { outcome, synced: false, fields: None, repaired: None, tell: None }
     }
 }
 
@@ -161,7 +163,8 @@ pub enum Next {
 pub fn conclude(before: &Before<'_>, finding: &Finding) -> Conclusion {
     let old = conditions(before.status);
     let wanted = wanted(before, finding, &old);
-    let events = wanted.as_ref().map_or_else(Vec::new, |new| events(&old, new));
+    let mut events = wanted.as_ref().map_or_else(Vec::new, |new| events(&old, new));
+    events.extend(told(before, finding));
     let repaired = finding.repaired.as_ref().map(|what| Note {
         warning: false,
         reason: Reason::DriftRepaired,
@@ -349,6 +352,14 @@ fn events(old: &[Condition], new: &[Condition]) -> Vec<Note> {
     notes
 }
 
+/// The change of a field that the kind wants to be told. A field that was not there before is no change.
+fn told(before: &Before<'_>, finding: &Finding) -> Option<Note> {
+    let Tell { field, warning, what } = finding.tell.as_ref()?;
+    let then = before.status.get(field)?;
+    let changed = finding.fields.as_ref()?.get(*field) != Some(then);
+    changed.then(|| Note { warning: *warning, reason: what.reason, message: what.message.clone() })
+}
+
 fn note(warning: bool, condition: &Condition) -> Note {
     let reason = condition.reason.parse().unwrap_or(Reason::Error);
     Note { warning, reason, message: condition.message.clone() }
@@ -422,6 +433,20 @@ mod tests {
         assert!(run(&default_status(), 1, Outcome::Down { retry: false }).status.is_some());
         let status = run(&default_status(), 1, ready()).status.unwrap();
         assert_eq!(run(&status, 2, Outcome::Down { retry: false }).status, None);
+    }
+
+    #[test]
+    fn a_change_of_a_field_is_told_once() {
+        let state = |state: &str| json!({"alertState": state}).as_object().cloned();
+        let what = Remark::new(Reason::Error, "it fires");
+        let tell = Tell { field: "alertState", warning: true, what };
+        let finding =
+            |now: &str| Finding { fields: state(now), synced: true, tell: Some(tell.clone()), ..ready().into() };
+        let first = run(&default_status(), 1, finding("Cleared"));
+        assert_eq!(first.events, []);
+        let fires = run(&first.status.unwrap(), 2, finding("Firing"));
+        assert_eq!(fires.events, [Note { warning: true, reason: Reason::Error, message: "it fires".into() }]);
+        assert_eq!(run(&fires.status.unwrap(), 3, finding("Firing")).events, []);
     }
 
     #[test]

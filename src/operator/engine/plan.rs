@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use serde_json::Value;
 
 use crate::{
-    protocol::{Owner, Phase, RawObject},
+    protocol::{ObjectId, Owner, Phase, RawObject},
     rules::patch_between,
 };
 
@@ -18,6 +18,8 @@ pub struct Wanted {
     pub intent: Value,
     /// JSON pointers of parts that stay as the backend has them.
     pub hold: Vec<String>,
+    /// The parent's id, for a child.
+    pub under: Option<ObjectId>,
 }
 
 /// What the backend has that concerns a resource.
@@ -44,6 +46,8 @@ pub enum Change {
     Create {
         /// Its intent.
         intent: Value,
+        /// Its parent.
+        under: Option<ObjectId>,
     },
     /// Become the owner of an object.
     Claim {
@@ -67,7 +71,7 @@ pub enum Change {
 #[must_use]
 pub fn plan(wanted: &Wanted, observed: &Observed) -> Option<Change> {
     match observed {
-        Observed::Nothing => Some(Change::Create { intent: wanted.intent.clone() }),
+        Observed::Nothing => Some(Change::Create { intent: wanted.intent.clone(), under: wanted.under.clone() }),
         Observed::Takeable(object) => Some(Change::Claim { id: object.id.clone(), from: object.owner.clone() }),
         Observed::Ours(object) if object.phase == Phase::Deleting => None,
         Observed::Ours(object) => difference(wanted, object),
@@ -176,7 +180,7 @@ mod tests {
     }
 
     fn wanted(intent: Value) -> Wanted {
-        Wanted { owner: owner("u"), intent, hold: vec![] }
+        Wanted { owner: owner("u"), intent, hold: vec![], under: None }
     }
 
     #[test]

@@ -7,7 +7,14 @@ use kube::{
     api::{ApiResource, DynamicObject},
 };
 
-use super::{Engine, common::deleting, deletion, driver, key::Key, kind::Kind, outcome::Finding};
+use super::{
+    Engine,
+    common::deleting,
+    deletion, driver,
+    key::Key,
+    kind::{Kind, ParentOf},
+    outcome::Finding,
+};
 use crate::protocol::{Intent, Members};
 
 type Running<'a> = Pin<Box<dyn Future<Output = Finding> + Send + 'a>>;
@@ -17,6 +24,10 @@ type Running<'a> = Pin<Box<dyn Future<Output = Finding> + Send + 'a>>;
 pub struct Registered {
     /// How Kubernetes serves it.
     pub resource: ApiResource,
+    /// Its collection in the backend.
+    pub collection: &'static str,
+    /// What it belongs to.
+    pub parent: Option<ParentOf>,
     /// Its permission key in the backend, and those of its members.
     pub permissions: &'static str,
     /// Members with keys of their own.
@@ -32,6 +43,8 @@ impl Registered {
     pub fn new<K: Kind>() -> Self {
         Self {
             resource: ApiResource::erase::<K::Resource>(&()),
+            collection: K::Intent::COLLECTION,
+            parent: K::PARENT,
             permissions: K::Intent::PERMISSION,
             members: K::Intent::MEMBERS,
             name_field: K::Intent::NAME_FIELD,

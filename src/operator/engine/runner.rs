@@ -68,9 +68,7 @@ fn gone(engine: &Engine, key: &Key) {
     if &*key.kind == bindings::KIND {
         bindings::gone(engine, key);
     }
-    if &*key.kind == backends::KIND {
-        engine.secrets.keep_only(key, None);
-    }
+    engine.secrets.keep_only(key, None);
 }
 
 async fn looked_at(engine: &Arc<Engine>, key: &Key, object: Arc<DynamicObject>) -> (Verdict, PassResult) {

@@ -9,7 +9,7 @@ use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{Patch, PatchParams, PostParams},
     runtime::{
         WatchStreamExt,
         watcher::{self, Event, watcher},
@@ -18,7 +18,14 @@ use kube::{
 use serde_json::{Value, json};
 use tracing::warn;
 
-use super::{cache::Subject, key::Key, kind::Lookup, watch::Retry};
+use super::{
+    cache::Subject,
+    exports::StoreProblem,
+    key::Key,
+    kind::Lookup,
+    watch::Retry,
+    writes::{CALL_TIMEOUT, MANAGER},
+};
 use crate::{crd::FINALIZER, protocol::client::Token, runtime::Drain};
 
 /// The kind of the subjects that readers of Secrets are noted under.
@@ -80,6 +87,81 @@ impl Secrets {
         token.map(Lookup::Found).ok_or_else(|| format!("key {field} of Secret {namespace}/{name} holds no token"))
     }
 
+    /// A Secret, which is watched from now on for `user`.
+    ///
+    /// # Errors
+    /// A message for people when we may not read it.
+    pub fn secret(&self, user: &Key, namespace: &str, name: &str) -> Result<Lookup<Arc<Secret>>, String> {
+        match self.watch(user, &Key::new(KIND, namespace, name)) {
+            Known::Nothing => Ok(Lookup::Unknown),
+            Known::Absent => Ok(Lookup::Absent),
+            Known::Refused(why) => Err(why),
+            Known::Present(secret) => Ok(Lookup::Found(secret)),
+        }
+    }
+
+    /// Reads a Secret now, whatever its watch says. True when it is there.
+    ///
+    /// # Errors
+    /// A message for people.
+    pub async fn look(&self, namespace: &str, name: &str) -> Result<bool, String> {
+        let found = bounded(self.api(namespace).get_opt(name)).await.map_err(|error| said(namespace, name, &error))?;
+        let there = found.is_some();
+        self.fold(namespace, name, found);
+        Ok(there)
+    }
+
+    /// Makes a Secret that must not exist yet.
+    ///
+    /// # Errors
+    /// [`StoreProblem::Exists`] when it does.
+    pub(super) async fn create(&self, secret: &Secret) -> Result<(), StoreProblem> {
+        let api = self.api(&secret.namespace().unwrap_or_default());
+        self.stored(secret, bounded(api.create(&PostParams::default(), secret)).await)
+    }
+
+    /// Makes our Secret as given, all of it.
+    ///
+    /// # Errors
+    /// See [`StoreProblem`].
+    pub(super) async fn apply(&self, secret: &Secret) -> Result<(), StoreProblem> {
+        let api = self.api(&secret.namespace().unwrap_or_default());
+        let (name, parameters) = (secret.name_any(), PatchParams::apply(MANAGER).force());
+        self.stored(secret, bounded(api.patch(&name, &parameters, &Patch::Apply(secret))).await)
+    }
+
+    /// Changes what is given of our Secret and leaves the rest.
+    ///
+    /// # Errors
+    /// See [`StoreProblem`].
+    pub(super) async fn merge(&self, secret: &Secret) -> Result<(), StoreProblem> {
+        let api = self.api(&secret.namespace().unwrap_or_default());
+        let name = secret.name_any();
+        self.stored(secret, bounded(api.patch(&name, &PatchParams::default(), &Patch::Merge(secret))).await)
+    }
+
+    fn stored(&self, secret: &Secret, answer: Result<Secret, kube::Error>) -> Result<(), StoreProblem> {
+        let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
+        match answer {
+            Ok(stored) => {
+                self.fold(&namespace, &name, Some(stored));
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Err(StoreProblem::Exists),
+            Err(error) => Err(StoreProblem::Failed(said(&namespace, &name, &error))),
+        }
+    }
+
+    fn fold(&self, namespace: &str, name: &str, secret: Option<Secret>) {
+        if let Some(watched) = self.map().get_mut(&Key::new(KIND, namespace, name)) {
+            watched.known = secret.map_or(Known::Absent, |secret| Known::Present(Arc::new(secret)));
+        }
+    }
+
+    fn api(&self, namespace: &str) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
     /// `user` reads no Secret any more but this one.
     pub fn keep_only(&self, user: &Key, kept: Option<(&str, &str)>) {
         let kept = kept.map(|(namespace, name)| Key::new(KIND, namespace, name));
@@ -134,6 +216,16 @@ impl Secrets {
     fn map(&self) -> MutexGuard<'_, BTreeMap<Key, Watched>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Errors of the API server name objects, never values.
+fn said(namespace: &str, name: &str, error: &kube::Error) -> String {
+    format!("Secret {namespace}/{name}: {error}")
+}
+
+async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    let late = |_| kube::Error::Service(format!("no answer within {} s", CALL_TIMEOUT.as_secs()).into());
+    tokio::time::timeout(CALL_TIMEOUT, call).await.map_err(late)?
 }
 
 async fn follow(

@@ -17,6 +17,7 @@ use super::{
     addresses::Addresses,
     backends, bindings,
     cache::{Cache, Subject},
+    definition::Definitions,
     events::Events,
     registry::{Registered, api_resource},
     runner,
@@ -95,6 +96,7 @@ pub async fn start(
     let secrets = Secrets::new(options.client.clone(), waker(&later), drain.clone());
     let stats = queue.clone();
     metrics.follow_queue(move || stats.stats());
+    let definitions = Definitions::new(options.client.clone(), options.namespaces.is_empty());
     let engine = Arc::new(Engine {
         cluster,
         own_backend: options.backend_url,
@@ -111,6 +113,7 @@ pub async fn start(
         trusted_http: http().build().map_err(StartError::Http)?,
         checked_http: http().dns_resolver(Arc::new(addresses.clone())).build().map_err(StartError::Http)?,
         addresses,
+        definitions,
         events: Events::start(options.client.clone(), options.instance, &drain),
         metrics,
         passes: AtomicU64::new(1),

@@ -12,7 +12,7 @@ use super::{cache::Cache, common::uid, key::Key};
 use crate::crd::FINALIZER;
 
 /// How long one call to the API server may take.
-const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Field manager of all that we apply.
 pub const MANAGER: &str = "loopback-operator";
 

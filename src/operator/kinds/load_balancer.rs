@@ -70,7 +70,7 @@ impl Kind for LoadBalancers {
 
     fn report(_: &ProjectLoadBalancer, seen: &Seen<Self>) -> Report<Status> {
         let Some(object) = &seen.object else {
-            return Report { status: Status::default(), unreal: None, degraded: None };
+            return Report { status: Status::default(), unreal: None, degraded: None, tell: None };
         };
         let services: Vec<ServiceStatus> =
             object.reality.state.services.iter().map(|(name, state)| service(object, name, state)).collect();
@@ -83,7 +83,7 @@ impl Kind for LoadBalancers {
             .iter()
             .map(|address| Address { family: address.family, address: address.address.to_string() });
         let status = Status { addresses: addresses.collect(), services, unhealthy_targets: unhealthy };
-        Report { status, unreal, degraded }
+        Report { status, unreal, degraded, tell: None }
     }
 }
 

@@ -1,11 +1,17 @@
 //! The kinds: one file each, two pure functions each. What talks, waits or writes is the engine's.
 
 mod load_balancer;
+mod monitoring_condition;
+mod monitoring_object;
 
 use super::engine::registry::Registered;
 
 /// All kinds that live in the backend.
 #[must_use]
 pub fn all() -> Vec<Registered> {
-    vec![Registered::new::<load_balancer::LoadBalancers>()]
+    vec![
+        Registered::new::<load_balancer::LoadBalancers>(),
+        Registered::new::<monitoring_object::MonitoringObjects>(),
+        Registered::new::<monitoring_condition::MonitoringConditions>(),
+    ]
 }

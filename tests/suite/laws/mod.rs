@@ -28,13 +28,22 @@ pub struct Law {
 
 /// Every kind that lives in the backend.
 pub fn kinds() -> Vec<Law> {
-    vec![Law {
-        kind: "ProjectLoadBalancer",
-        collection: "load-balancers",
-        a: balancer(18080),
-        b: balancer(18081),
-        tampering: json!({"services": {"web": {"port": 18082}}}),
-    }]
+    vec![
+        Law {
+            kind: "ProjectLoadBalancer",
+            collection: "load-balancers",
+            a: balancer(18080),
+            b: balancer(18081),
+            tampering: json!({"services": {"web": {"port": 18082}}}),
+        },
+        Law {
+            kind: "MonitoringObject",
+            collection: "monitoring/objects",
+            a: json!({"type": "HTTP", "http": {"url": "http://127.0.0.1:9/"}}),
+            b: json!({"type": "HTTP", "http": {"url": "http://127.0.0.1:9/b"}}),
+            tampering: json!({"interval": "59m"}),
+        },
+    ]
 }
 
 fn balancer(port: u16) -> Value {

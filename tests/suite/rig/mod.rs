@@ -34,7 +34,7 @@ use tokio::{
 
 pub use self::{
     children::Program,
-    scene::{Scene, condition, message_of, reason_of, status_of},
+    scene::{Scene, condition, message_of, permissions, reason_of, status_of},
     wire::Wire,
 };
 
@@ -103,20 +103,10 @@ async fn start() -> Rig {
         audit_log: Some(audit_log.clone()),
         ..Options::new(&base.join("controlplane"), Sources::from_env().expect("sources"))
     };
-    let plane = ControlPlane::start(options, &World::real(), &Progress::stderr()).await.expect("a control plane");
+    let plane = control_plane(options, &base_manifests()).await;
     let cluster = plane.cluster().clone();
     let kubeconfig = base.join("kubeconfig");
     cluster.write_kubeconfig(&kubeconfig).expect("a kubeconfig");
-    let client = cluster.client().expect("a client");
-    for manifest in base_manifests() {
-        apply(&client, MANAGER, parse(&manifest).expect("a manifest"), Existing::Update)
-            .await
-            .expect("the base is taken");
-    }
-    let credentials = cluster.service_account("loopback-system", "loopback-operator").await.expect("an account");
-    let operator_kubeconfig = base.join("operator-kubeconfig");
-    write_operator_kubeconfig(&kubeconfig, &credentials, &operator_kubeconfig);
-
     let api = SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
     let state = base.join("backend");
     let backend = Program::start(
@@ -139,21 +129,7 @@ async fn start() -> Rig {
         ],
         [],
     );
-    let metrics = SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
-    let operator = Program::start(
-        &base.join("operator.log"),
-        [
-            "operator",
-            "--backend-url",
-            &format!("http://{api}"),
-            "--metrics-listen",
-            &metrics.to_string(),
-            "--outbound-allow-loopback",
-            "--log",
-            "info,loopback_operator=debug",
-        ],
-        [("KUBECONFIG", operator_kubeconfig.to_string_lossy().as_ref())],
-    );
+    let Operator { program: operator, metrics, credentials } = Operator::start(&base, &cluster, api).await;
     let wire = Wire::admin(api, &state.join("admin-token")).await;
     until("the operator is ready", async || ready(metrics).await).await;
     Rig {
@@ -193,6 +169,81 @@ impl Rig {
 
     fn number(&self) -> u32 {
         self.scenes.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// A control plane with these manifests.
+async fn control_plane(options: Options, manifests: &[String]) -> ControlPlane {
+    let plane = ControlPlane::start(options, &World::real(), &Progress::stderr()).await.expect("a control plane");
+    let client = plane.cluster().client().expect("a client");
+    for manifest in manifests {
+        apply(&client, MANAGER, parse(manifest).expect("a manifest"), Existing::Update)
+            .await
+            .expect("the base is taken");
+    }
+    plane
+}
+
+/// An operator of a cluster, as its ServiceAccount there.
+pub struct Operator {
+    /// Its process.
+    pub program: Program,
+    metrics: SocketAddr,
+    credentials: Credentials,
+}
+
+impl Operator {
+    async fn start(base: &Path, cluster: &Cluster, backend: SocketAddr) -> Self {
+        let credentials = cluster.service_account("loopback-system", "loopback-operator").await.expect("an account");
+        let (admin, kubeconfig) = (base.join("kubeconfig"), base.join("operator-kubeconfig"));
+        cluster.write_kubeconfig(&admin).expect("a kubeconfig");
+        write_operator_kubeconfig(&admin, &credentials, &kubeconfig);
+        let metrics = SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
+        let program = Program::start(
+            &base.join("operator.log"),
+            [
+                "operator",
+                "--backend-url",
+                &format!("http://{backend}"),
+                "--metrics-listen",
+                &metrics.to_string(),
+                "--outbound-allow-loopback",
+                "--log",
+                "info,loopback_operator=debug",
+            ],
+            [("KUBECONFIG", kubeconfig.to_string_lossy().as_ref())],
+        );
+        Self { program, metrics, credentials }
+    }
+}
+
+/// A cluster beside the shared one, for a test that would disturb others; its operator uses the shared backend.
+pub struct OwnCluster {
+    /// Its programs.
+    pub plane: ControlPlane,
+    /// As its admin.
+    pub client: Client,
+    /// Its operator, which may not be ready yet.
+    pub operator: Operator,
+    _base: tempfile::TempDir,
+}
+
+impl OwnCluster {
+    /// Starts one with these manifests.
+    pub async fn start(rig: &Rig, manifests: &[String]) -> Self {
+        let base = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+        let sources = Sources::from_env().expect("sources");
+        let options = Options { durable: false, ..Options::new(&base.path().join("controlplane"), sources) };
+        let plane = control_plane(options, manifests).await;
+        let client = plane.cluster().client().expect("a client");
+        let operator = Operator::start(base.path(), plane.cluster(), rig.wire.address()).await;
+        Self { plane, client, operator, _base: base }
+    }
+}
+
+impl Drop for OwnCluster {
+    fn drop(&mut self) {
+        self.operator.program.kill();
     }
 }
 

@@ -8,8 +8,9 @@ use kube::{
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
 };
 use loopback_operator::{
-    dev::apply::{Existing, apply},
-    protocol::{Intent, RawObject, load_balancer::LoadBalancer},
+    dev::apply::{Existing, apply, parse},
+    operator::{engine::registry::Registered, kinds},
+    protocol::RawObject,
 };
 use serde_json::{Value, json};
 
@@ -29,9 +30,16 @@ pub struct Scene {
 
 /// All permissions that the kinds need.
 pub fn permissions() -> Vec<String> {
-    let keys =
-        [LoadBalancer::PERMISSION].into_iter().chain(LoadBalancer::MEMBERS.iter().map(|members| members.permission));
-    keys.flat_map(|key| ["read", "create", "update", "delete"].map(|verb| format!("{key}:{verb}"))).collect()
+    let of = |kind: Registered| {
+        std::iter::once(kind.permissions)
+            .chain(kind.members.iter().map(|members| members.permission))
+            .collect::<Vec<_>>()
+    };
+    kinds::all()
+        .into_iter()
+        .flat_map(of)
+        .flat_map(|key| ["read", "create", "update", "delete"].map(|verb| format!("{key}:{verb}")))
+        .collect()
 }
 
 impl Scene {
@@ -44,19 +52,31 @@ impl Scene {
 
     /// A namespace that is granted its project, without a binding.
     pub async fn unbound(rig: &'static Rig, what: &str) -> Self {
+        let scene = Self::bare(rig, rig.client(), what).await;
+        scene.lend().await;
+        scene
+    }
+
+    /// A namespace in some cluster, a project and a token for it, and nothing that connects them.
+    pub async fn bare(rig: &'static Rig, client: Client, what: &str) -> Self {
         let name = format!("{what}-{}", rig.number());
-        let client = rig.client();
         rig.wire.project(&name).await;
         let (id, token) = rig.wire.token(&name, &permissions()).await;
-        let scene = Self { rig, client, name: name.clone(), token: (token.clone(), id) };
-        scene.secret("loopback-system", &name, &token).await;
+        let scene = Self { rig, client, name, token: (token, id) };
+        scene.label(json!({"scene": scene.name})).await;
         scene
-            .apply(
-                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"scene": name}}}),
-            )
+    }
+
+    /// Sets the namespace's labels.
+    pub async fn label(&self, labels: Value) {
+        self.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name, "labels": labels}}))
             .await;
-        scene.grant_all().await;
-        scene
+    }
+
+    /// A LoopbackBackend that lends the namespace its project.
+    pub async fn lend(&self) {
+        self.secret("loopback-system", &self.name, &self.token.0).await;
+        self.grant_all().await;
     }
 
     /// Sets the grants of this scene's LoopbackBackend.
@@ -96,8 +116,10 @@ impl Scene {
             .expect("the Secret is taken");
     }
 
-    /// A manifest in this namespace.
+    /// A manifest in this namespace. In the texts of the spec `{scene}` is this scene's name, `{name}` the object's.
     pub fn manifest(&self, kind: &str, name: &str, spec: Value) -> Value {
+        let text = spec.to_string().replace("{scene}", &self.name).replace("{name}", name);
+        let spec: Value = serde_json::from_str(&text).expect("names are plain");
         json!({"apiVersion": "loopback.cloud/v1alpha1", "kind": kind,
             "metadata": {"name": name, "namespace": self.name}, "spec": spec})
     }
@@ -109,6 +131,12 @@ impl Scene {
                 .await
                 .expect("the manifest is taken");
         applied.into_iter().next().expect("one object").object
+    }
+
+    /// Applies manifests written as YAML.
+    pub async fn apply_yaml(&self, manifests: &str) {
+        let manifests = parse(manifests).expect("a manifest");
+        apply(&self.client, MANAGER, manifests, Existing::Update).await.expect("the manifests are taken");
     }
 
     /// The API of one of our kinds in this namespace, or of LoopbackBackends.

@@ -29,6 +29,11 @@ impl Wire {
         wire
     }
 
+    /// Where the API listens.
+    pub fn address(&self) -> SocketAddr {
+        self.api
+    }
+
     /// The API's address.
     pub fn url(&self) -> String {
         format!("http://{}", self.api)

@@ -4,16 +4,23 @@ use std::sync::Arc;
 
 use reqwest::Method;
 
-use super::rig::Rig;
+use super::{rig::Rig, shelves};
 use crate::backend::{
     api::{collections::Registry, document, routes},
     checks::NoChecks,
     load_balancing::collections,
 };
 
+/// As the rig's.
+fn registry() -> Registry {
+    let balancing = collections(Arc::new(NoChecks));
+    let facts = shelves::facts().into_iter().map(Arc::new).collect();
+    Registry { facts, ..Registry::new(balancing.into_iter().chain(shelves::collections()).collect()) }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_is_documented_and_answers() {
-    let registry = Registry::new(collections(Arc::new(NoChecks)));
+    let registry = registry();
     let document = document(&registry);
     let rig = Rig::new().await;
     let served = rig.admin(Method::GET, "/openapi.json", None).await;
@@ -41,7 +48,7 @@ async fn every_route_is_documented_and_answers() {
 
 #[test]
 fn references_lead_somewhere() {
-    let document = document(&Registry::new(collections(Arc::new(NoChecks))));
+    let document = document(&registry());
     let text = document.to_string();
     let references = text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap());
     let mut count = 0;

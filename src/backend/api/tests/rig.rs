@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use url::Url;
 
+use super::shelves::{self, Told};
 use crate::{
     backend::{
         Options, Running, Service,
@@ -106,6 +107,8 @@ pub(super) struct Rig {
     pub(super) folder: Arc<tempfile::TempDir>,
     pub(super) running: Running,
     pub(super) release: watch::Sender<bool>,
+    /// What the plane of the shelves was told.
+    pub(super) told: Told,
     pub(super) admin: String,
     http: reqwest::Client,
 }
@@ -139,17 +142,21 @@ impl Rig {
     async fn open(folder: Arc<tempfile::TempDir>) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let (release, released) = watch::channel(true);
+        let told = Told::default();
+        let heard = Arc::clone(&told);
         let options = Options::new(([127, 0, 0, 1], 0).into(), folder.path().join("state"));
         let services = |_| {
-            vec![Service {
+            let shelves = shelves::service(released.clone(), Arc::clone(&heard));
+            let balancing = Service {
                 collections: load_balancing::collections(Arc::new(Leasing)),
                 facts: Vec::new(),
                 plane: BoxedPlane::new(Obedient { release: released }),
-            }]
+            };
+            vec![balancing, shelves]
         };
         let running = start_with(options, services, World::real(), &Drain::new()).await.unwrap();
         let admin = secret(&running.admin_token_file);
-        Self { folder, running, release, admin, http: http().build().unwrap() }
+        Self { folder, running, release, told, admin, http: http().build().unwrap() }
     }
 
     /// The same state, another process so to speak.

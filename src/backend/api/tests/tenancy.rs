@@ -116,12 +116,12 @@ async fn seeding_twice_changes_nothing() {
         {"permission": "project.load_balancer:read", "organization": "acme", "project": "seeded"},
     ]))
     .unwrap();
-    let first = rig.running.seed("acme", "seeded", &file, rules.clone()).await.unwrap();
+    let first = rig.running.seed("acme", "seeded", &["example.dev"], &file, rules.clone()).await.unwrap();
     let token = secret(&file);
     let revision = rig.running.store.log().newest();
-    assert_eq!(rig.running.seed("acme", "seeded", &file, rules).await.unwrap(), first);
+    assert_eq!(rig.running.seed("acme", "seeded", &["example.dev"], &file, rules).await.unwrap(), first);
     assert_eq!((secret(&file), rig.running.store.log().newest()), (token.clone(), revision));
     let seen = rig.call(&token, Method::GET, "/v3/projects/seeded/load-balancers", None, None).await;
     assert_eq!(seen.status, 200);
-    assert!(rig.running.seed("acme", "No Label", &file, vec![]).await.is_err());
+    assert!(rig.running.seed("acme", "No Label", &[], &file, vec![]).await.is_err());
 }

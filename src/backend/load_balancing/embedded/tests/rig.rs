@@ -185,7 +185,7 @@ impl Rig {
 
 fn note(board: &mut Board, change: RealityChange) {
     match change {
-        RealityChange::Report { id, of, state, members } => {
+        RealityChange::Report { id, of, state, members, .. } => {
             let seen = board.entry(id).or_default();
             let state = serde_json::from_value(state).unwrap();
             *seen = Seen { of, state, members, reports: seen.reports + 1, released: seen.released };

@@ -1,0 +1,161 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::backend::store::Row;
+
+/// A transaction that nothing can undo.
+#[derive(Default)]
+struct Memory(BTreeMap<(Table, Vec<u8>), Vec<u8>>);
+
+impl View for Memory {
+    fn revision(&self) -> u64 {
+        1
+    }
+
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreProblem> {
+        Ok(self.0.get(&(table, key.to_vec())).cloned())
+    }
+
+    fn scan(&self, table: Table, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Row>, StoreProblem> {
+        let range = (table, from.to_vec())..(table, to.to_vec());
+        Ok(self.0.range(range).take(limit).map(|((_, key), value)| (key.clone(), value.clone())).collect())
+    }
+}
+
+impl Transaction for Memory {
+    fn put(&mut self, table: Table, key: &[u8], value: Vec<u8>) -> Result<(), StoreProblem> {
+        self.0.insert((table, key.to_vec()), value);
+        Ok(())
+    }
+
+    fn delete(&mut self, table: Table, key: &[u8]) -> Result<(), StoreProblem> {
+        self.0.remove(&(table, key.to_vec()));
+        Ok(())
+    }
+}
+
+fn owner_of(_: &dyn View, domain: &str) -> Result<Option<String>, StoreProblem> {
+    let owner = match domain {
+        "example.dev" => Some("acme"),
+        "given.example.dev" => Some("umbrella"),
+        _ => None,
+    };
+    Ok(owner.map(str::to_owned))
+}
+
+fn accept(
+    tx: &mut Memory,
+    id: &str,
+    project: &str,
+    domain: &str,
+    patterns: &[&str],
+    before: Option<&Value>,
+) -> Result<Value, Problem> {
+    let organization = if project == "lab" { "umbrella" } else { "acme" };
+    let project = Project { id: "p".into(), name: project.into(), organization: organization.into() };
+    let intent = json!({"name": format!("{id}-zone"), "domain": domain, "patterns": patterns});
+    ZoneChecks::new(owner_of).accept(tx, id, &project, &intent, before)
+}
+
+fn fails(answer: Result<Value, Problem>, code: Code, field: &str, says: &str) {
+    let problem = answer.unwrap_err();
+    assert_eq!((problem.code, problem.field.as_deref()), (code, Some(field)), "{}", problem.detail);
+    assert!(problem.detail.contains(says), "{}", problem.detail);
+}
+
+#[test]
+fn only_domains_that_the_organization_owns() {
+    let tx = &mut Memory::default();
+    assert!(accept(tx, "a", "shop", "Example.dev.", &["a.example.dev"], None).is_ok());
+    assert!(accept(tx, "b", "shop", "sub.example.dev", &["*.sub.example.dev"], None).is_ok());
+    let not_owned = "the organization acme does not own the domain";
+    for domain in ["example.net", "dev", "given.example.dev", "sub.given.example.dev"] {
+        let pattern = format!("a.{domain}");
+        fails(accept(tx, "c", "shop", domain, &[&pattern], None), Code::Conflict, "/domain", not_owned);
+    }
+    assert!(accept(tx, "d", "lab", "given.example.dev", &["*.given.example.dev"], None).is_ok());
+}
+
+#[test]
+fn names_and_patterns() {
+    let tx = &mut Memory::default();
+    let ok = &["a.example.dev"][..];
+    fails(accept(tx, "a", "shop", "", ok, None), Code::Invalid, "/domain", "a name is missing");
+    fails(accept(tx, "a", "shop", "*.example.dev", ok, None), Code::Invalid, "/domain", "star");
+    let many: Vec<_> = (0..65).map(|n| format!("n{n}.example.dev")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    for (patterns, field, says) in [
+        (&[][..], "/patterns", "1 to 64"),
+        (&many, "/patterns", "1 to 64"),
+        (&["a.example.dev", "a.example.net"], "/patterns/1", "is not in the domain example.dev"),
+        (&["*.dev"], "/patterns/0", "is not in the domain"),
+        (&["a.*.example.dev"], "/patterns/0", "star"),
+        (&["größe.example.dev"], "/patterns/0", "xn--"),
+        (&["a.example.dev", "A.example.dev."], "/patterns/1", "twice"),
+    ] {
+        fails(accept(tx, "a", "shop", "example.dev", patterns, None), Code::Invalid, field, says);
+    }
+    assert!(tx.0.is_empty(), "what is refused leaves nothing");
+}
+
+#[test]
+fn overlaps_with_other_projects_are_refused_and_named() {
+    let tx = &mut Memory::default();
+    let shop = accept(tx, "a", "shop", "example.dev", &["x.example.dev", "*.shop.example.dev"], None).unwrap();
+    assert!(accept(tx, "b", "shop", "example.dev", &["*.example.dev"], None).is_ok(), "inside one project");
+    let says = "the pattern api.shop.example.dev overlaps *.shop.example.dev of the zone a-zone in the project shop";
+    let patterns = &["q.w.example.dev", "api.shop.example.dev"];
+    fails(accept(tx, "c", "blog", "example.dev", patterns, None), Code::Conflict, "/patterns/1", says);
+    // a domain in the domain, and one above it
+    let below = accept(tx, "c", "blog", "shop.example.dev", &["api.shop.example.dev"], None);
+    fails(below, Code::Conflict, "/patterns/0", says);
+    assert!(accept(tx, "d", "blog", "e.example.dev", &["a.e.example.dev"], None).is_ok());
+    let above = accept(tx, "e", "shop", "example.dev", &["*.e.example.dev"], None);
+    fails(above, Code::Conflict, "/patterns/0", "the zone d-zone in the project blog");
+    // narrowed, and gone
+    assert!(accept(tx, "a", "shop", "example.dev", &["x.example.dev"], Some(&shop)).is_ok());
+    assert!(accept(tx, "c", "blog", "example.dev", patterns, None).is_ok());
+    fails(
+        accept(tx, "a", "shop", "example.dev", &["*.shop.example.dev"], Some(&shop)),
+        Code::Conflict,
+        "/patterns/0",
+        "project blog",
+    );
+    ZoneChecks::new(owner_of).release(tx, "c", &json!({"domain": "example.dev"})).unwrap();
+    assert!(accept(tx, "a", "shop", "example.dev", &["*.shop.example.dev"], Some(&shop)).is_ok());
+}
+
+#[test]
+fn a_zone_keeps_its_domain() {
+    let tx = &mut Memory::default();
+    let chosen = accept(tx, "a", "shop", "example.dev", &["a.example.dev"], None).unwrap();
+    let answer = accept(tx, "a", "shop", "sub.example.dev", &["a.sub.example.dev"], Some(&chosen));
+    fails(answer, Code::Invalid, "/domain", "keeps its domain example.dev");
+}
+
+#[test]
+fn records_are_read_when_they_are_accepted() {
+    let tx = &mut Memory::default();
+    let project = Project { id: "p".into(), name: "shop".into(), organization: "acme".into() };
+    let mut accept = |intent: Value, before: Option<&Value>| RecordChecks.accept(tx, "r", &project, &intent, before);
+    let good = json!({"name": "A.example.dev.", "type": "A", "ttl": "60s", "values": ["192.0.2.1"]});
+    let chosen = accept(good.clone(), None).unwrap();
+    assert_eq!(chosen, json!({"name": "a.example.dev", "type": "A"}));
+    for (field, value, at, says) in [
+        ("name", json!("a b"), "/name", "is no character"),
+        ("name", json!("_a.example.dev"), "/name", "host name"),
+        ("ttl", json!("0s"), "/ttl", "from 1s to 168h"),
+        ("ttl", json!("1500ms"), "/ttl", "whole number of seconds"),
+        ("values", json!([]), "/values", "1 to 256"),
+        ("values", json!(["192.0.2.1", "x"]), "/values/1", "192.0.2.10"),
+        ("values", json!(["192.0.2.1", "192.0.2.1"]), "/values/1", "twice"),
+    ] {
+        let mut bad = good.clone();
+        bad[field] = value;
+        fails(accept(bad, None), Code::Invalid, at, says);
+    }
+    let mut renamed = good.clone();
+    renamed["name"] = json!("b.example.dev");
+    fails(accept(renamed, Some(&chosen)), Code::Invalid, "/name", "keeps its name");
+    assert!(accept(good, Some(&chosen)).is_ok());
+}

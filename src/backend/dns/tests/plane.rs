@@ -1,0 +1,269 @@
+//! From a commit in a real store to the answer of a real socket.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tokio::net::UdpSocket;
+
+use super::*;
+use crate::{
+    backend::{
+        api::collections::Collection,
+        dns::{self, DnsPlane, Listeners, Options},
+        hub,
+        plane::Plane,
+        records,
+        store::{self, RedbStore, Store, StoreProblem, Transaction, View},
+        tenants,
+    },
+    protocol::{Create, Intent, Problem, Project, RawObject, dns as wire},
+    runtime::{Drain, World},
+};
+
+const SOON: Duration = Duration::from_secs(5);
+
+struct Rig {
+    store: Arc<dyn Store>,
+    collections: Arc<[Arc<Collection>]>,
+    project: Project,
+    drain: Drain,
+    server: SocketAddr,
+    client: UdpSocket,
+}
+
+fn anything(_: Option<&Value>, _: &Value) -> Result<(), Problem> {
+    Ok(())
+}
+
+fn owner_of(_: &dyn View, domain: &str) -> Result<Option<String>, StoreProblem> {
+    Ok((domain == "example.dev").then(|| "acme".to_owned()))
+}
+
+impl Rig {
+    async fn new(folder: &Path) -> Self {
+        let store: Arc<dyn Store> = Arc::new(RedbStore::open(&folder.join("store"), &World::real()).unwrap());
+        let work = |tx: &mut dyn Transaction| {
+            tenants::ensure_organization(tx, "org-1", "acme")?;
+            Ok(tenants::ensure_project(tx, "prj-1", "acme", "shop")?.0)
+        };
+        let project = store::write(&*store, true, work).await.unwrap().answer;
+        let collections: Arc<[_]> = dns::collections(owner_of).into_iter().map(Arc::new).collect();
+        let drain = Drain::new();
+        let listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let server = listeners.addresses()[0];
+        let (intents, reporter) = hub::connect(&store, &collections, &drain);
+        let plane = DnsPlane::new(listeners, Options { name_servers: vec![name("ns.localhost")] }, World::real());
+        drain.spawn(plane.run(intents, reporter, drain.clone()));
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        Self { store, collections, project, drain, server, client }
+    }
+
+    async fn change<T: Send + 'static>(
+        &self,
+        collection: &'static str,
+        under: Option<&'static str>,
+        work: impl Fn(&mut dyn Transaction, &records::Place<'_>) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Box<Problem>> {
+        let project = self.project.clone();
+        let collection = self.collections.iter().find(|c| c.path == collection).map(Arc::clone).unwrap();
+        let work = move |tx: &mut dyn Transaction| {
+            let place = records::Place {
+                project: &project,
+                collection: collection.path,
+                checks: &*collection.checks,
+                parent: collection.parent,
+                under,
+            };
+            work(tx, &place)
+        };
+        store::write(&*self.store, true, work).await.map(|written| written.answer).map_err(Box::new)
+    }
+
+    async fn zone(&self, id: &'static str, patterns: &[&str]) -> RawObject {
+        let intent = json!({"name": id, "domain": "example.dev", "patterns": patterns});
+        let create = Create { owner: None, parent: None, intent };
+        let work = move |tx: &mut dyn Transaction, place: &records::Place<'_>| {
+            records::create(tx, place, id, &create, &anything)
+        };
+        self.change(wire::Zone::COLLECTION, None, work).await.unwrap()
+    }
+
+    async fn record(&self, id: String, zone: &'static str, intent: Value) -> RawObject {
+        let create = Create { owner: None, parent: Some(zone.into()), intent };
+        let work = move |tx: &mut dyn Transaction, place: &records::Place<'_>| {
+            records::create(tx, place, &id, &create, &anything)
+        };
+        self.change(wire::Record::COLLECTION, Some(zone), work).await.unwrap()
+    }
+
+    async fn patch(&self, collection: &'static str, under: Option<&'static str>, id: &'static str, patch: Value) {
+        let work = move |tx: &mut dyn Transaction, place: &records::Place<'_>| {
+            records::patch(tx, place, id, &records::IfMatch::Any, &patch, &anything)
+        };
+        self.change(collection, under, work).await.unwrap();
+    }
+
+    async fn delete(&self, collection: &'static str, under: Option<&'static str>, id: &'static str) {
+        let work = move |tx: &mut dyn Transaction, place: &records::Place<'_>| {
+            records::delete(tx, place, id, &records::IfMatch::Any).map(drop)
+        };
+        self.change(collection, under, work).await.unwrap();
+    }
+
+    async fn object(&self, collection: &'static str, id: &'static str) -> Option<RawObject> {
+        let project = self.project.id.clone();
+        let look = move |view: &dyn View| Ok(records::get(view, &project, collection, id)?);
+        store::read(&*self.store, look).await.unwrap().map(|stored| stored.object)
+    }
+
+    async fn ask(&self, asked: &str, of: u16) -> Message {
+        self.client.send_to(&question(asked, of).to_vec().unwrap(), self.server).await.unwrap();
+        let mut buffer = [0; 2048];
+        let length = tokio::time::timeout(SOON, self.client.recv(&mut buffer)).await.unwrap().unwrap();
+        Message::from_vec(&buffer[..length]).unwrap()
+    }
+
+    /// How long until the answer is as it shall be.
+    async fn until(&self, asked: &str, of: u16, right: impl Fn(&Message) -> bool) -> Duration {
+        let start = Instant::now();
+        loop {
+            let answer = self.ask(asked, of).await;
+            if right(&answer) {
+                return start.elapsed();
+            }
+            assert!(start.elapsed() < SOON, "{asked} {of}: {answer}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    async fn until_object(&self, collection: &'static str, id: &'static str, right: impl Fn(&RawObject) -> bool) {
+        let start = Instant::now();
+        while !self.object(collection, id).await.is_some_and(|object| object.realised() && right(&object)) {
+            assert!(start.elapsed() < SOON, "{:?}", self.object(collection, id).await);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn a(name: &str, values: &[&str]) -> Value {
+    json!({"name": name, "type": "A", "values": values})
+}
+
+fn serial(answer: &Message) -> u32 {
+    match answer.answers.first().map(|record| &record.data) {
+        Some(RData::SOA(soa)) => soa.serial,
+        _ => 0,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zones_and_records_are_served_and_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = Rig::new(folder.path()).await;
+    rig.until("example.dev.", 6, |answer| u16::from(answer.metadata.response_code) == 5).await;
+    rig.zone("dz-1", &["*.example.dev"]).await;
+    rig.until("example.dev.", 6, |answer| serial(answer) > 0).await;
+    let first = serial(&rig.ask("example.dev.", 6).await);
+    rig.record("dr-1".into(), "dz-1", a("a.example.dev", &["192.0.2.1"])).await;
+    let took = rig.until("a.example.dev.", 1, |answer| answer.answers.len() == 1).await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(serial(&rig.ask("example.dev.", 6).await) > first);
+    rig.until_object("dns-zones/records", "dr-1", |object| object.reality.state["state"] == "Served").await;
+    // a second record of the name, which waits, and takes over when the first is gone
+    rig.record("dr-2".into(), "dz-1", a("A.example.dev.", &["192.0.2.2", "192.0.2.3"])).await;
+    rig.until_object("dns-zones/records", "dr-2", |object| object.reality.state["reason"] == "Conflict").await;
+    let listed = |object: &RawObject| object.reality.members.keys().cloned().collect::<Vec<_>>();
+    rig.until_object("dns-zones", "dz-1", |zone| listed(zone) == ["a.example.dev/A"]).await;
+    rig.delete("dns-zones/records", Some("dz-1"), "dr-1").await;
+    rig.until("a.example.dev.", 1, |answer| answer.answers.len() == 2).await;
+    rig.until_object("dns-zones/records", "dr-2", |object| object.reality.state["state"] == "Served").await;
+    let state = json!({"records": 1, "nameServers": ["ns.localhost"]});
+    rig.until_object("dns-zones", "dz-1", |zone| {
+        zone.reality.state["records"] == state["records"] && zone.reality.state["nameServers"] == state["nameServers"]
+    })
+    .await;
+    // narrowed: the record stays, and says why it is not served
+    rig.patch("dns-zones", None, "dz-1", json!({"patterns": ["b.example.dev"]})).await;
+    rig.until("a.example.dev.", 1, |answer| u16::from(answer.metadata.response_code) == 3).await;
+    rig.until_object("dns-zones/records", "dr-2", |object| object.reality.state["reason"] == "OutsidePatterns").await;
+    rig.patch("dns-zones", None, "dz-1", json!({"patterns": ["*.example.dev"]})).await;
+    rig.until("a.example.dev.", 1, |answer| answer.answers.len() == 2).await;
+    // all gone
+    rig.delete("dns-zones/records", Some("dz-1"), "dr-2").await;
+    rig.until("a.example.dev.", 1, |answer| u16::from(answer.metadata.response_code) == 3).await;
+    let start = Instant::now();
+    while rig.object("dns-zones/records", "dr-2").await.is_some() {
+        assert!(start.elapsed() < SOON);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    rig.delete("dns-zones", None, "dz-1").await;
+    rig.until("example.dev.", 6, |answer| u16::from(answer.metadata.response_code) == 5).await;
+    assert!(rig.drain.finish(SOON).await);
+}
+
+/// A change of a set is seen whole: either all old values or all new ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_set_changes_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = Rig::new(folder.path()).await;
+    rig.zone("dz-1", &["*.example.dev"]).await;
+    let values = |round: u8| (0..20).map(|n| format!("192.0.{round}.{n}")).collect::<Vec<_>>();
+    rig.record("dr-1".into(), "dz-1", json!({"name": "a.example.dev", "type": "A", "values": values(0)})).await;
+    rig.until("a.example.dev.", 1, |answer| answer.answers.len() == 20).await;
+    for round in 1..=10_u8 {
+        rig.patch("dns-zones/records", Some("dz-1"), "dr-1", json!({"values": values(round)})).await;
+        let took = rig
+            .until("a.example.dev.", 1, |answer| {
+                let rounds: std::collections::BTreeSet<_> = answer
+                    .answers
+                    .iter()
+                    .map(|record| match &record.data {
+                        RData::A(address) => address.octets()[2],
+                        other => panic!("{other}"),
+                    })
+                    .collect();
+                assert_eq!((answer.answers.len(), rounds.len()), (20, 1), "half a set");
+                rounds.contains(&round)
+            })
+            .await;
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+}
+
+/// `cargo test --lib dns::tests::plane::figures -- --ignored --nocapture`
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures"]
+async fn figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = Rig::new(folder.path()).await;
+    rig.zone("dz-1", &["*.example.dev"]).await;
+    for records in [0, 1000, 3000] {
+        for n in 0..records {
+            rig.record(format!("dr-{records}-{n}"), "dz-1", a(&format!("n{records}-{n}.example.dev"), &["192.0.2.1"]))
+                .await;
+        }
+        rig.until(&format!("n{records}-0.example.dev."), 1, |answer| records == 0 || answer.answers.len() == 1).await;
+        let mut worst = Duration::ZERO;
+        for n in 0..20 {
+            let name = format!("new{records}-{n}.example.dev");
+            rig.record(format!("ds-{records}-{n}"), "dz-1", a(&name, &["192.0.2.1"])).await;
+            worst = worst.max(rig.until(&format!("{name}."), 1, |answer| answer.answers.len() == 1).await);
+        }
+        println!("{records} records: a new one is served after at most {worst:?}");
+    }
+    let asked = question("new0-0.example.dev.", 1).to_vec().unwrap();
+    let (start, mut buffer, mut done) = (Instant::now(), [0; 2048], 0_u32);
+    for _ in 0..32 {
+        rig.client.send_to(&asked, rig.server).await.unwrap();
+    }
+    while start.elapsed() < Duration::from_secs(3) {
+        rig.client.recv(&mut buffer).await.unwrap();
+        rig.client.send_to(&asked, rig.server).await.unwrap();
+        done += 1;
+    }
+    println!("{} queries/s over UDP, client and server on this machine", done / 3);
+}
