@@ -10,6 +10,7 @@ pub mod hub;
 pub mod kept_token;
 pub mod load_balancing;
 pub mod monitoring;
+pub mod object_storage;
 pub mod plane;
 pub mod records;
 mod service;

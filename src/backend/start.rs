@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::{Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -18,7 +18,7 @@ use super::{
     hub::{self, Collections},
     kept_token::{KeptTokenProblem, keep_token},
     load_balancing::{self, EmbeddedPlane, LoadBalancingChecks},
-    monitoring,
+    monitoring, object_storage,
     plane::{BoxedPlane, Plane, PlaneProblem},
     service::Service,
     store::{self, OpenProblem, RedbStore, Store, Transaction},
@@ -34,6 +34,8 @@ use crate::{
 const STOP_TIME: Duration = Duration::from_secs(5);
 /// What a plane may take to stop beyond the time that it gives to connections.
 const PLANE_GRACE: Duration = Duration::from_secs(2);
+/// Where S3 clients connect by default.
+pub const S3_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9000);
 const ADMIN_TOKEN: &str = "admin-token";
 
 /// How to run the backend.
@@ -53,6 +55,10 @@ pub struct Options {
     pub dns_listen: Vec<SocketAddr>,
     /// Names under which the world finds the DNS server.
     pub dns_name_servers: Vec<Name>,
+    /// Where S3 clients connect; port 0 takes any.
+    pub s3_listen: SocketAddr,
+    /// The URL that S3 clients are told to use. Absent: that of `s3_listen`.
+    pub s3_url: Option<String>,
     /// Further listeners of this process, which no target may reach.
     pub own_listeners: Vec<SocketAddr>,
     /// How long connections through load balancers go on when the backend stops.
@@ -71,6 +77,8 @@ impl Options {
             allow_loopback_targets: false,
             dns_listen: Vec::new(),
             dns_name_servers: dns::name_servers(),
+            s3_listen: S3_LISTEN,
+            s3_url: None,
             own_listeners: Vec::new(),
             stop_drain: load_balancing::Limits::default().stop_drain,
         }
@@ -91,6 +99,14 @@ pub enum StartProblem {
     /// The DNS server's port.
     #[error(transparent)]
     Dns(#[from] dns::ListenProblem),
+    /// The port of the object store.
+    #[error("cannot listen on {address} for S3: {problem}; choose another address with --s3-listen")]
+    S3Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// Why.
+        problem: io::Error,
+    },
     /// The state folder.
     #[error("the state folder {path} cannot be used: {problem}; choose another with --state-dir")]
     StateDir {
@@ -116,6 +132,8 @@ pub struct Running {
     pub api: SocketAddr,
     /// Where DNS is served.
     pub dns: Vec<SocketAddr>,
+    /// Where S3 clients connect; absent when the services are not those of this release.
+    pub s3: Option<SocketAddr>,
     /// The file with the administrator's token.
     pub admin_token_file: PathBuf,
     /// Everything that is kept.
@@ -131,22 +149,49 @@ pub struct Running {
 ///
 /// # Errors
 /// Port, folder, store or token file; the message says what to do.
-pub async fn start(options: Options, world: World, drain: &Drain) -> Result<Running, StartProblem> {
+pub async fn start(mut options: Options, world: World, drain: &Drain) -> Result<Running, StartProblem> {
     let listeners = dns::Listeners::bind(&options.dns_listen)?;
+    let address = options.s3_listen;
+    let listening = std::net::TcpListener::bind(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (s3, listener) = listening.map_err(|problem| StartProblem::S3Listen { address, problem })?;
+    options.own_listeners.push(s3);
     let (settings, plane_world, dns) = (options.clone(), world.clone(), listeners.addresses());
-    let running =
-        start_with(options, move |api| services(&settings, api, listeners, &plane_world), world, drain).await?;
-    Ok(Running { dns, ..running })
+    let services = move |api| services(&settings, api, listeners, (s3, listener), &plane_world);
+    let running = start_with(options, services, world, drain).await?;
+    Ok(Running { dns, s3: Some(s3), ..running })
 }
 
 /// The services of this release, one entry each.
-fn services(options: &Options, api: SocketAddr, dns: dns::Listeners, world: &World) -> Vec<Service> {
+fn services(
+    options: &Options,
+    api: SocketAddr,
+    dns: dns::Listeners,
+    s3: (SocketAddr, std::net::TcpListener),
+    world: &World,
+) -> Vec<Service> {
     let listeners: Vec<_> = dns.addresses().into_iter().chain([api]).collect();
     vec![
         load_balancing(options.clone(), listeners.clone(), world.clone()),
-        monitoring(options, listeners, world.clone()),
+        object_storage(options, s3, world.clone()),
         dns::service(dns, options.dns_name_servers.clone(), world.clone()),
+        monitoring(options, listeners, world.clone()),
     ]
+}
+
+fn object_storage(
+    options: &Options,
+    (address, listener): (SocketAddr, std::net::TcpListener),
+    world: World,
+) -> Service {
+    let providers = object_storage::Providers::default();
+    let endpoint = options.s3_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let folder = options.state_dir.join("object-storage");
+    let settings = object_storage::Options { folder, listener, endpoint };
+    Service {
+        facts: object_storage::facts(&providers),
+        collections: object_storage::collections(providers, world.clone()),
+        plane: BoxedPlane::new(object_storage::EmbeddedPlane::new(settings, world)),
+    }
 }
 
 fn monitoring(options: &Options, listeners: Vec<SocketAddr>, world: World) -> Service {
@@ -204,7 +249,7 @@ pub async fn start_with(
     });
     serving.spawn(api::serve(listener, router, serving.clone()));
     let stop_drain = options.stop_drain;
-    Ok(Running { api, dns: Vec::new(), admin_token_file, store, world, serving, planes, stop_drain, failure })
+    Ok(Running { api, dns: Vec::new(), s3: None, admin_token_file, store, world, serving, planes, stop_drain, failure })
 }
 
 /// One registry of all collections, and each service's collections with their plane.

@@ -49,6 +49,12 @@ pub struct Args {
         value_parser = name_server
     )]
     dns_name_servers: Vec<Name>,
+    /// Where S3 clients connect.
+    #[arg(long, env = "LOOPBACK_S3_LISTEN", default_value = "127.0.0.1:9000")]
+    s3_listen: SocketAddr,
+    /// The URL that S3 clients are told to use; by default that of --s3-listen.
+    #[arg(long, env = "LOOPBACK_S3_URL")]
+    s3_url: Option<String>,
     /// Let load balancers reach what listens on this machine's loopback addresses.
     #[arg(long, env = "LOOPBACK_OUTBOUND_ALLOW_LOOPBACK")]
     outbound_allow_loopback: bool,
@@ -70,6 +76,8 @@ impl From<Args> for Options {
             ipv6_address: args.ipv6_address,
             dns_listen: args.dns_listen,
             dns_name_servers: args.dns_name_servers,
+            s3_listen: args.s3_listen,
+            s3_url: args.s3_url,
             allow_loopback_targets: args.outbound_allow_loopback,
             stop_drain: Duration::from_secs(args.stop_drain),
             ..Self::new(args.api_listen, args.state_dir)
@@ -85,7 +93,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     args.logging.start()?;
     let drain = Drain::new();
     let mut running = backend::start(args.into(), World::real(), &drain).await.map_err(Failure::from_error)?;
-    tracing::info!(api = %running.api, admin_token = %running.admin_token_file.display(), "the backend serves");
+    tracing::info!(api = %running.api, s3 = ?running.s3, admin_token = %running.admin_token_file.display(), "the backend serves");
     let ended = tokio::select! {
         biased;
         ended = running.wait() => ended.map_err(Failure::from_error),

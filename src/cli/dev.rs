@@ -36,6 +36,9 @@ pub struct Args {
     /// Where the Loopback API listens.
     #[arg(long, env = "LOOPBACK_API_LISTEN", default_value = "127.0.0.1:8480")]
     api_listen: SocketAddr,
+    /// Where S3 clients connect.
+    #[arg(long, env = "LOOPBACK_S3_LISTEN", default_value = "127.0.0.1:9000")]
+    s3_listen: SocketAddr,
     /// Where the operator's metrics and health are served.
     #[arg(long, env = "LOOPBACK_METRICS_LISTEN", default_value = "127.0.0.1:8080")]
     metrics_listen: SocketAddr,
@@ -153,6 +156,7 @@ impl Args {
             state_dir: self.state_dir.clone(),
             kubernetes_port: self.kubernetes_port,
             api_listen: self.api_listen,
+            s3_listen: self.s3_listen,
             metrics_listen: self.metrics_listen,
             dns_listen: self.dns_listen,
             address_pool: self.address_pool,

@@ -11,6 +11,8 @@ pub mod loopback_backend;
 pub mod member;
 pub mod monitoring_condition;
 pub mod monitoring_object;
+pub mod object_bucket;
+pub mod object_bucket_credential;
 pub mod policies;
 pub mod project_binding;
 pub mod project_dns_zone;
@@ -26,6 +28,8 @@ pub use loopback_backend::{LoopbackBackend, LoopbackBackendSpec, LoopbackBackend
 pub use member::Member;
 pub use monitoring_condition::{MonitoringCondition, MonitoringConditionSpec, MonitoringConditionStatus};
 pub use monitoring_object::{MonitoringObject, MonitoringObjectSpec, MonitoringObjectStatus};
+pub use object_bucket::{BucketDeletionPolicy, ObjectBucket, ObjectBucketSpec, ObjectBucketStatus};
+pub use object_bucket_credential::{ObjectBucketCredential, ObjectBucketCredentialSpec, ObjectBucketCredentialStatus};
 pub use policies::{DeletionPolicy, FINALIZER, Import, ManagementPolicy, annotation};
 pub use project_binding::{ProjectBinding, ProjectBindingSpec, ProjectBindingStatus};
 pub use project_dns_zone::{ProjectDnsZone, ProjectDnsZoneSpec, ProjectDnsZoneStatus};

@@ -60,6 +60,8 @@ pub struct Options {
     pub kubernetes_port: u16,
     /// Where the Loopback API listens.
     pub api_listen: SocketAddr,
+    /// Where S3 clients connect.
+    pub s3_listen: SocketAddr,
     /// Where the operator's metrics and health are served.
     pub metrics_listen: SocketAddr,
     /// Where DNS is served.
@@ -324,6 +326,7 @@ fn check_listeners(options: &Options) -> Result<(), SessionProblem> {
         ("--api-listen", options.api_listen),
         ("--metrics-listen", options.metrics_listen),
         ("--dns-listen", options.dns_listen),
+        ("--s3-listen", options.s3_listen),
     ];
     let demo = options.demo_targets.iter().map(|address| ("--demo-targets", *address));
     for (flag, address) in flags.into_iter().chain(demo) {
@@ -346,6 +349,7 @@ async fn start_backend(
         allow_loopback_targets: true,
         own_listeners: kubernetes.own_listener().into_iter().chain([options.metrics_listen]).collect(),
         stop_drain: CONNECTION_GRACE,
+        s3_listen: options.s3_listen,
         ..backend::Options::new(options.api_listen, paths.backend.clone())
     };
     let running = backend::start(settings, world.clone(), drain).await?;
@@ -406,6 +410,7 @@ mod tests {
             state_dir: PathBuf::new(),
             kubernetes_port: 0,
             api_listen: any,
+            s3_listen: any,
             metrics_listen: any,
             dns_listen: any,
             address_pool: "127.10.0.0/16".parse().unwrap(),

@@ -7,6 +7,7 @@ mod envelope;
 mod feed;
 pub mod load_balancer;
 pub mod monitoring;
+pub mod object_storage;
 mod permission;
 mod problem;
 mod secret;

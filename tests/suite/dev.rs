@@ -102,13 +102,13 @@ struct Dev<'a> {
 
 impl<'a> Dev<'a> {
     async fn start(root: &'a Path, pool: &str, more: &[&str]) -> Self {
-        let ports = [(); 5].map(|()| free_port().unwrap());
-        let [api, metrics, one, other, dns] = ports.map(|port| format!("127.0.0.1:{port}"));
+        let ports = [(); 6].map(|()| free_port().unwrap());
+        let [api, metrics, one, other, dns, s3] = ports.map(|port| format!("127.0.0.1:{port}"));
         let output = File::create(root.join("output")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_loopback-operator"));
         command.args(["dev", "--kubernetes-port", "0", "--address-pool", pool, "--state-dir", "state"]);
         command.args(["--api-listen", &api, "--metrics-listen", &metrics, "--demo-targets", &format!("{one},{other}")]);
-        command.args(["--dns-listen", &dns]);
+        command.args(["--dns-listen", &dns, "--s3-listen", &s3]);
         command.args(more).current_dir(root).stdin(Stdio::null());
         command.stdout(output.try_clone().unwrap()).stderr(output);
         let spawner = Spawner::new().unwrap();
@@ -179,7 +179,8 @@ async fn dev_tells_a_taken_address_with_its_flag_and_stops_on_a_signal() {
     let taken = format!("127.0.0.1:{}", dev.api);
     let mut command = Command::new(env!("CARGO_BIN_EXE_loopback-operator"));
     command.args(["dev", "--state-dir", "state", "--kubernetes-port", "0", "--api-listen", &taken]);
-    command.args(["--dns-listen", &format!("127.0.0.1:{}", free_port().unwrap())]);
+    let [dns, s3] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port().unwrap()));
+    command.args(["--dns-listen", &dns, "--s3-listen", &s3]);
     let ran = command.current_dir(other.path()).output().unwrap();
     let told = String::from_utf8(ran.stderr).unwrap();
     assert!(!ran.status.success() && told.contains("pass --api-listen with another address"), "{told}");

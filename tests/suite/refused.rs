@@ -275,6 +275,8 @@ async fn a_pool_without_addresses_is_a_quota() {
         "backend",
         "--dns-listen",
         &dns,
+        "--s3-listen",
+        "127.0.0.1:0",
         "--api-listen",
         &api.to_string(),
         "--address-pool",

@@ -61,6 +61,7 @@ pub struct Log {
 struct Ring {
     commits: VecDeque<Arc<Commit>>,
     bytes: usize,
+    most: usize,
     /// All after this revision is in `commits`.
     floor: Revision,
 }
@@ -69,7 +70,13 @@ impl Log {
     /// An empty log of a store whose newest revision is `revision`.
     #[must_use]
     pub fn new(revision: Revision) -> Self {
-        let ring = Ring { commits: VecDeque::new(), bytes: 0, floor: revision };
+        Self::keeping(COMMITS, revision)
+    }
+
+    /// As [`Log::new`], with at most so many commits. With 0 the log only counts: for a store that nobody follows.
+    #[must_use]
+    pub fn keeping(most: usize, revision: Revision) -> Self {
+        let ring = Ring { commits: VecDeque::new(), bytes: 0, most, floor: revision };
         Self { ring: Mutex::new(ring), newest: watch::Sender::new(revision) }
     }
 
@@ -120,7 +127,7 @@ impl Ring {
     fn push(&mut self, commit: Arc<Commit>) {
         self.bytes += commit.size();
         self.commits.push_back(commit);
-        while self.commits.len() > COMMITS || (self.bytes > BYTES && self.commits.len() > 1) {
+        while self.commits.len() > self.most || (self.bytes > BYTES && self.commits.len() > 1) {
             if let Some(oldest) = self.commits.pop_front() {
                 self.bytes -= oldest.size();
                 self.floor = oldest.revision;

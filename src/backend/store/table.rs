@@ -22,6 +22,8 @@ pub enum Table {
     Children = 7,
     /// Domains of organizations by name.
     Domains = 8,
+    /// What a data plane keeps in a store of its own; the keys are its own.
+    Data = 64,
 }
 
 impl Table {

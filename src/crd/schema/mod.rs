@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 pub(super) use dns::{domain, patterns, record_name, record_values, time_to_live, zone_overlaps};
 pub(super) use monitoring::{flag, host, parameter, probe_url, status_set, threshold, time};
 pub(super) use selector::label_selector;
-pub(super) use status::{conditions, count, message, observed_generation, text, text_set};
+pub(super) use status::{conditions, count, large_count, message, observed_generation, text, text_set};
 
 use super::duration;
 
@@ -62,6 +62,27 @@ pub(super) fn object_name(_: &mut SchemaGenerator) -> Schema {
             "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
             "must be the name of an object: lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit",
         )]),
+    })
+}
+
+/// The name of a bucket, as S3 takes it.
+pub(super) fn bucket_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 3,
+        "maxLength": 63,
+        "x-kubernetes-validations": rules(&[
+            (
+                "self.matches('^[a-z0-9][-.a-z0-9]*[a-z0-9]$')",
+                "must be lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit",
+            ),
+            ("!self.contains('..')", "must not have two dots in a row"),
+            ("!self.matches('^[0-9]+([.][0-9]+){3}$')", "must not look like an IP address"),
+            (
+                "!self.matches('^(xn--|sthree-|amzn-s3-demo-)') && !self.matches('(-s3alias|--ol-s3|[.]mrap|--x-s3)$')",
+                "must not begin with xn--, sthree- or amzn-s3-demo-, nor end with -s3alias, --ol-s3, .mrap or --x-s3",
+            ),
+        ]),
     })
 }
 

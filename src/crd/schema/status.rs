@@ -10,6 +10,11 @@ pub(in crate::crd) fn count(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "integer", "format": "int32", "minimum": 0})
 }
 
+/// How many there are, of what there may be very many.
+pub(in crate::crd) fn large_count(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "integer", "format": "int64", "minimum": 0})
+}
+
 /// A short text that the operator writes.
 pub(in crate::crd) fn text(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "maxLength": TEXT_LIMIT})

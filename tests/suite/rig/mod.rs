@@ -117,6 +117,8 @@ async fn start() -> Rig {
         &base.join("backend.log"),
         [
             "backend",
+            "--s3-listen",
+            "127.0.0.1:0",
             "--api-listen",
             &api.to_string(),
             "--state-dir",

@@ -60,14 +60,31 @@ impl RedbStore {
     /// # Errors
     /// When another process has it, or the file cannot be used.
     pub fn open(path: &Path, world: &World) -> Result<Self, OpenProblem> {
+        Self::open_with(path, world, CACHE, Log::new)
+    }
+
+    /// As [`RedbStore::open`], for a store that nobody follows: its log keeps nothing, its pages take at most `cache` bytes.
+    ///
+    /// # Errors
+    /// As [`RedbStore::open`].
+    pub fn open_unfollowed(path: &Path, world: &World, cache: usize) -> Result<Self, OpenProblem> {
+        Self::open_with(path, world, cache, |revision| Log::keeping(0, revision))
+    }
+
+    fn open_with(
+        path: &Path,
+        world: &World,
+        cache: usize,
+        log: impl FnOnce(Revision) -> Log,
+    ) -> Result<Self, OpenProblem> {
         let unusable = |problem: String| OpenProblem::Unusable { path: path.display().to_string(), problem };
-        let database = match Builder::new().set_cache_size(CACHE).create(path) {
+        let database = match Builder::new().set_cache_size(cache).create(path) {
             Ok(database) => Arc::new(database),
             Err(DatabaseError::DatabaseAlreadyOpen) => return Err(OpenProblem::Locked(path.display().to_string())),
             Err(problem) => return Err(unusable(problem.to_string())),
         };
         let (identity, revision) = begin_epoch(&database, world).map_err(|problem| unusable(problem.to_string()))?;
-        let log = Arc::new(Log::new(revision));
+        let log = Arc::new(log(revision));
         let (jobs, queue) = mpsc::channel(QUEUE);
         let writer = Writer::new(Arc::clone(&database), Arc::clone(&log), queue);
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run());

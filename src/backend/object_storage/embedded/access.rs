@@ -1,0 +1,181 @@
+//! Who may do what: keys, and what each lets its holder do. What is not named here is refused.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arc_swap::ArcSwap;
+use s3s::{
+    S3Result,
+    access::{S3Access, S3AccessContext},
+    auth::{S3Auth, SecretKey},
+    path::S3Path,
+    s3_error,
+};
+
+use crate::protocol::object_storage::Access;
+
+/// Longest life of a presigned URL, in seconds: seven days.
+const PRESIGN_MOST: u64 = 7 * 24 * 3600;
+
+/// A bucket that S3 clients can see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OpenBucket {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) region: String,
+    /// Milliseconds since 1970.
+    pub(super) made: i64,
+}
+
+/// One key pair.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Grant {
+    pub(super) secret: String,
+    pub(super) access: Access,
+    /// Id of its bucket.
+    pub(super) bucket: String,
+}
+
+/// All that a request is checked against.
+#[derive(Clone, Default)]
+pub(super) struct Tables {
+    /// Buckets by name.
+    pub(super) buckets: BTreeMap<String, OpenBucket>,
+    /// Key pairs by their public half.
+    pub(super) grants: BTreeMap<String, Grant>,
+}
+
+/// The tables that are in force: requests read them, the plane replaces them whole. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct Directory(Arc<ArcSwap<Tables>>);
+
+impl Directory {
+    /// What is in force now.
+    pub(super) fn now(&self) -> Arc<Tables> {
+        self.0.load_full()
+    }
+
+    /// Takes effect for every request that begins from now on.
+    pub(super) fn replace(&self, tables: Tables) {
+        self.0.store(Arc::new(tables));
+    }
+}
+
+/// What a request turned out to be allowed to see; handed from the check to the operation.
+#[derive(Clone, Debug)]
+pub(super) struct Allowed {
+    pub(super) bucket: OpenBucket,
+}
+
+/// Checks requests.
+#[derive(Clone)]
+pub(super) struct Gate(pub(super) Directory);
+
+#[async_trait::async_trait]
+impl S3Auth for Gate {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        match self.0.now().grants.get(access_key) {
+            Some(grant) => Ok(SecretKey::from(grant.secret.as_str())),
+            None => Err(s3_error!(InvalidAccessKeyId, "the access key does not exist, or was revoked")),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Access for Gate {
+    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let query = cx.uri().query().unwrap_or_default();
+        let header = cx.headers().get(http::header::AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
+        signature(header, query)?;
+        let tables = self.0.now();
+        let grant = cx.credentials().and_then(|holder| tables.grants.get(&holder.access_key));
+        let Some(grant) = grant else { return Err(s3_error!(AccessDenied, "sign the request with a key pair")) };
+        let named = match cx.s3_path() {
+            S3Path::Root => None,
+            S3Path::Bucket { bucket } | S3Path::Object { bucket, .. } => Some(&**bucket),
+        };
+        let operation = cx.s3_op().name().to_owned();
+        let bucket = permit(&tables, grant, &operation, named)?;
+        cx.extensions_mut().insert(Allowed { bucket });
+        Ok(())
+    }
+}
+
+/// Refuses signatures that are too weak: version 2, and presigned URLs that live too long.
+fn signature(authorization: &[u8], query: &str) -> S3Result<()> {
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    if authorization.starts_with(b"AWS ") || pairs.any(|(name, _)| name.eq_ignore_ascii_case("AWSAccessKeyId")) {
+        return Err(s3_error!(InvalidRequest, "signature version 2 is not accepted: sign with AWS4-HMAC-SHA256"));
+    }
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    let life = pairs.find(|(name, _)| name.eq_ignore_ascii_case("X-Amz-Expires"));
+    let fits = |life: &str| life.parse::<u64>().is_ok_and(|seconds| (1..=PRESIGN_MOST).contains(&seconds));
+    match life {
+        Some((_, life)) if !fits(&life) => {
+            Err(s3_error!(AuthorizationQueryParametersError, "X-Amz-Expires must be from 1 to {PRESIGN_MOST} seconds"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The key pair's bucket, when it may do this there.
+fn permit(tables: &Tables, grant: &Grant, operation: &str, named: Option<&str>) -> S3Result<OpenBucket> {
+    if named.is_some_and(|name| tables.buckets.get(name).is_none_or(|bucket| bucket.id != grant.bucket)) {
+        return Err(s3_error!(AccessDenied, "the key pair is not for this bucket"));
+    }
+    let may = match (need(operation), grant.access) {
+        (Need::Managed, _) => {
+            return Err(s3_error!(
+                AccessDenied,
+                "buckets are made and deleted through the Loopback API, not through S3"
+            ));
+        }
+        (Need::Unknown, _) => return Err(s3_error!(NotImplemented, "{operation} is not offered")),
+        (Need::Nothing, _) | (_, Access::ReadWrite) => true,
+        (Need::Read, access) => access == Access::ReadOnly,
+        (Need::Write, access) => access == Access::WriteOnly,
+        (Need::Both, _) => false,
+    };
+    if !may {
+        return Err(s3_error!(
+            AccessDenied,
+            "the key pair's access is {}: it does not allow {operation}",
+            grant.access
+        ));
+    }
+    let bucket = tables.buckets.values().find(|bucket| bucket.id == grant.bucket);
+    bucket.cloned().ok_or_else(|| s3_error!(NoSuchBucket, "the bucket does not exist"))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    Nothing,
+    Read,
+    Write,
+    Both,
+    Managed,
+    Unknown,
+}
+
+/// What an operation needs.
+fn need(operation: &str) -> Need {
+    match operation {
+        "ListBuckets" | "HeadBucket" | "GetBucketLocation" => Need::Nothing,
+        "GetObject" | "HeadObject" | "ListObjects" | "ListObjectsV2" => Need::Read,
+        "PutObject"
+        | "DeleteObject"
+        | "DeleteObjects"
+        | "CreateMultipartUpload"
+        | "UploadPart"
+        | "CompleteMultipartUpload"
+        | "AbortMultipartUpload"
+        | "ListParts"
+        | "ListMultipartUploads" => Need::Write,
+        "CopyObject" | "UploadPartCopy" => Need::Both,
+        "CreateBucket" | "DeleteBucket" => Need::Managed,
+        _ => Need::Unknown,
+    }
+}
+
+#[cfg(test)]
+#[path = "access_tests.rs"]
+mod tests;

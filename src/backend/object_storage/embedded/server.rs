@@ -1,0 +1,86 @@
+//! The S3 listener: one task a connection.
+
+use std::{sync::Arc, time::Duration};
+
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use s3s::service::{S3Service, S3ServiceBuilder};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+use super::{
+    access::{Directory, Gate},
+    service::Service,
+    vault::Vault,
+};
+use crate::runtime::Drain;
+
+/// Longest time that the head of a request may take, and that a connection may be idle.
+const HEAD_TIME: Duration = Duration::from_secs(60);
+/// Largest head of a request, in bytes.
+const HEAD_LIMIT: usize = 64 << 10;
+/// Open connections. Each may hold about two megabytes of a body.
+const CONNECTIONS: usize = 512;
+/// After an accept failed for want of file descriptors or memory.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The service that answers requests.
+pub(super) fn service(vault: Vault, directory: Directory) -> S3Service {
+    let gate = Gate(directory);
+    let mut builder = S3ServiceBuilder::new(Service { vault });
+    builder.set_auth(gate.clone());
+    builder.set_access(gate);
+    builder.build()
+}
+
+/// Serves until the drain starts; then each connection finishes the request that it is at.
+pub(super) async fn serve(listener: TcpListener, service: S3Service, drain: Drain) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = drain.wait() => return,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        match accepted {
+            Some((stream, place)) => {
+                drop(drain.spawn(connection(stream, service.clone(), drain.clone(), place)));
+            }
+            None => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, place)),
+        Err(problem) => {
+            tracing::warn!(%problem, "an S3 connection could not be accepted");
+            None
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, service: S3Service, drain: Drain, place: OwnedSemaphorePermit) {
+    let _place = place;
+    drop(stream.set_nodelay(true));
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_LIMIT);
+    let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        biased;
+        ended = serving.as_mut() => ended,
+        () = drain.wait() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(problem) = ended {
+        tracing::debug!(problem, "an S3 connection broke");
+    }
+}
