@@ -15,6 +15,7 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::{
     Engine, backends, bindings,
+    cache::Subject,
     common::{generation, requested_at, uid},
     key::Key,
     kind::Remark,
@@ -123,6 +124,10 @@ async fn follow_up(
     } else if let Some(status) = &conclusion.status {
         match engine.writer.status(key, object, status).await {
             Ok(stored) => {
+                // The answer is in the cache already, so its watch event is no news: who reads this object is woken here.
+                if engine.kinds.contains_key(&*key.kind) {
+                    engine.wake(&Subject::Object(key.clone()));
+                }
                 speak(engine, object, conclusion.events);
                 if overtaken(object, &stored) {
                     verdict = sooner(verdict, Duration::ZERO);
