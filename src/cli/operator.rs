@@ -9,13 +9,18 @@ use url::Url;
 
 use super::{Failure, Logging, signal};
 use crate::{
-    operator::{self, Options},
-    rules::outbound::Outbound,
+    operator::{self, Options, engine::leadership},
+    rules::{
+        duration::{self, DurationProblem},
+        outbound::Outbound,
+    },
     runtime::{Drain, World, metrics::ObjectSeries},
 };
 
 /// How long passes that run may take to end after a signal.
 const GRACE: Duration = Duration::from_secs(10);
+
+const LONGEST_LEASE: Duration = Duration::from_secs(300);
 
 /// Watches custom resources, makes the Loopback backend match them, writes status back.
 #[derive(Debug, ClapArgs)]
@@ -50,6 +55,18 @@ pub struct Args {
     /// Name of this process in events, for instance the Pod's; absent: the host's name.
     #[arg(long, env = "LOOPBACK_INSTANCE")]
     instance: Option<String>,
+    /// Stand for leadership with the other replicas: one acts, the others keep their caches warm and take over.
+    #[arg(long, env = "LOOPBACK_LEADER_ELECT")]
+    leader_elect: bool,
+    /// Namespace of the Lease; absent: the Pod's, else that of the kubeconfig's context.
+    #[arg(long, env = "LOOPBACK_LEASE_NAMESPACE")]
+    lease_namespace: Option<String>,
+    /// Name of the Lease: another for each set of replicas, for instance of each list of --namespaces.
+    #[arg(long, env = "LOOPBACK_LEASE_NAME", default_value = "loopback-operator")]
+    lease_name: String,
+    /// How long replicas wait for a sign of life of the one that leads; it gives one each third of this.
+    #[arg(long, env = "LOOPBACK_LEASE_DURATION", default_value = "1500ms", value_parser = lease_duration)]
+    lease_duration: Duration,
     #[command(flatten)]
     logging: Logging,
 }
@@ -61,6 +78,8 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<(), Failure> {
     args.logging.start()?;
     let kubernetes = config(args.context.as_deref()).await?;
+    let world = World::real();
+    let leadership = args.leader_elect.then(|| leadership(&args, &kubernetes, &world));
     let options = Options {
         kubernetes,
         cluster_id: args.cluster_id,
@@ -75,13 +94,29 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         workers: args.workers,
         object_series: if args.no_object_metrics { ObjectSeries::Off } else { ObjectSeries::On },
         instance: args.instance,
+        leadership,
     };
     let drain = Drain::new();
-    let running = operator::start(options, World::real(), drain.clone()).await.map_err(Failure::from_error)?;
+    let running = operator::start(options, world, drain.clone()).await.map_err(Failure::from_error)?;
     info!(cluster = running.cluster(), metrics = %running.metrics, "operator runs");
     signal().await;
     drain.finish(GRACE).await;
     Ok(())
+}
+
+fn leadership(args: &Args, kubernetes: &Config, world: &World) -> leadership::Settings {
+    let namespace = args.lease_namespace.as_ref().unwrap_or(&kubernetes.default_namespace);
+    leadership::Settings {
+        namespace: namespace.clone(),
+        name: args.lease_name.clone(),
+        // A process that is started again must not take the Lease of the one before it for its own.
+        identity: world.id(args.instance.as_deref().unwrap_or("operator")),
+        duration: args.lease_duration,
+    }
+}
+
+fn lease_duration(text: &str) -> Result<Duration, DurationProblem> {
+    duration::parse_within(text, leadership::SHORTEST, LONGEST_LEASE)
 }
 
 async fn config(context: Option<&str>) -> Result<Config, Failure> {

@@ -394,6 +394,7 @@ fn operator_options(options: &Options, credentials: &Credentials, api: SocketAdd
         workers: WORKERS,
         object_series: ObjectSeries::On,
         instance: None,
+        leadership: None,
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Options {
     pub object_series: ObjectSeries,
     /// Name of this process in events; absent: the host's name.
     pub instance: Option<String>,
+    /// `--leader-elect`: how it stands for leadership; absent: it is alone.
+    pub leadership: Option<engine::leadership::Settings>,
 }
 
 /// A running operator.
@@ -92,6 +94,7 @@ pub async fn start(options: Options, world: World, drain: Drain) -> Result<Runni
         outbound: options.outbound,
         workers: options.workers,
         instance: options.instance,
+        leadership: options.leadership,
         kinds: kinds::all(),
     };
     let engine = engine::start(options, world, metrics, &health, drain).await?;

@@ -49,6 +49,11 @@ impl Drain {
         self.tasks.spawn(task)
     }
 
+    /// Makes [`Drain::finish`] wait for a future that runs elsewhere, too.
+    pub fn track<F: Future>(&self, task: F) -> impl Future<Output = F::Output> + use<F> {
+        self.tasks.track_future(task)
+    }
+
     /// Starts draining and waits for the tasks, at most `limit`. True when all have ended.
     pub async fn finish(&self, limit: Duration) -> bool {
         self.start();

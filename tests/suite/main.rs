@@ -14,6 +14,7 @@ mod namespaced;
 mod packaging;
 mod references;
 mod refused;
+mod replicas;
 mod rig;
 mod servers;
 mod telemetry;

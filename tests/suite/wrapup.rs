@@ -23,9 +23,10 @@ type Right = (String, String);
 
 fn granted() -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
-    for file in ["roles.yaml", "role-secrets.yaml"] {
+    for file in ["roles.yaml", "role-secrets.yaml", "role-leases.yaml"] {
         let text = std::fs::read_to_string(root().join("deploy").join(file)).expect("a manifest");
         for object in parse(&text).expect("manifests") {
+            // What we read of a Role and of a ClusterRole is the same.
             let Ok(role) = object.try_parse::<ClusterRole>() else { continue };
             for rule in role.rules.into_iter().flatten() {
                 for resource in rule.resources.iter().flatten() {
@@ -70,6 +71,8 @@ async fn everything(rig: &'static Rig) {
     scene.secret(&scene.name, "own", &token).await;
     scene.bind("own", json!({"tokenSecretRef": {"name": "own", "key": "token"}})).await;
     scene.until_ready(BINDING, "own").await;
+    // Who comes after a killed one watches the Lease until it ends.
+    rig.restart_operator().await;
     // The same event twice is one event with a count: first it is created, then patched.
     let spec = |address: &str| {
         json!({"projectRef": {"name": "own"}, "services": [{"name": "web", "port": 8080}],

@@ -21,6 +21,7 @@ mod exports;
 mod grants;
 pub mod key;
 pub mod kind;
+pub mod leadership;
 mod link;
 pub mod observe;
 pub mod outcome;

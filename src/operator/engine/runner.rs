@@ -19,6 +19,7 @@ use super::{
     common::{generation, requested_at, uid},
     key::Key,
     kind::Remark,
+    leadership::Leadership,
     outcome::{Before, Conclusion, Finding, Next, Outcome, conclude},
     writes::WriteError,
 };
@@ -35,15 +36,26 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Pause before something outside the spec, that a person must mend, is tried again: this long and up to twice as much more.
 const SLOWLY: Duration = Duration::from_secs(300);
 
-/// Takes passes until draining starts.
-pub(super) async fn work(engine: Arc<Engine>) {
+/// Takes passes until draining starts, while this process leads. A pass that runs when it ceases to lead is dropped where it
+/// stands, as by a crash.
+pub(super) async fn work(engine: Arc<Engine>, mut leadership: Leadership) {
     loop {
+        tokio::select! {
+            biased;
+            () = engine.drain.wait() => return,
+            () = leadership.gained() => {}
+        }
         let pass = tokio::select! {
             biased;
             () = engine.drain.wait() => return,
+            () = leadership.lost() => continue,
             pass = engine.queue.next() => pass,
         };
-        one(&engine, pass).await;
+        tokio::select! {
+            biased;
+            () = leadership.lost() => {}
+            () = one(&engine, pass) => {}
+        }
     }
 }
 
@@ -79,6 +91,7 @@ async fn looked_at(engine: &Arc<Engine>, key: &Key, object: Arc<DynamicObject>) 
         Ok(finding) => finding,
         Err(_) => {
             error!("the pass crashed; this is a defect of the operator");
+            engine.metrics.pass_crashed(&key.kind);
             let why = Remark::new(Reason::Error, "The operator has a defect that shows on this object; see its log");
             Outcome::Failed { why, at_least: Duration::ZERO }.into()
         }

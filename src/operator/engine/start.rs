@@ -19,6 +19,7 @@ use super::{
     cache::{Cache, Subject},
     definition::Definitions,
     events::Events,
+    leadership::{self, Leadership},
     registry::{Registered, api_resource},
     runner,
     secrets::Secrets,
@@ -51,6 +52,8 @@ pub struct Options {
     pub workers: usize,
     /// Name of this process in events.
     pub instance: Option<String>,
+    /// How it stands for leadership; absent: it is alone.
+    pub leadership: Option<leadership::Settings>,
     /// The kinds.
     pub kinds: Vec<Registered>,
 }
@@ -121,8 +124,13 @@ pub async fn start(
     });
     drop(later.set(Arc::downgrade(&engine)));
     watch_all(&engine, &options.client, health);
+    let passes = engine.drain.child();
+    let leadership = options.leadership.map_or_else(Leadership::alone, |settings| {
+        let tools = (engine.world.clone(), engine.metrics.clone());
+        leadership::stand(options.client, settings, tools, passes.clone(), &engine.drain)
+    });
     for _ in 0..options.workers.max(1) {
-        engine.drain.spawn(runner::work(engine.clone()));
+        passes.spawn(engine.drain.track(runner::work(engine.clone(), leadership.clone())));
     }
     Ok(engine)
 }

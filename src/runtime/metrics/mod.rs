@@ -208,7 +208,7 @@ impl Metrics {
         Self { families, objects, registry: Arc::new(Mutex::new(registry)) }
     }
 
-    /// Counts a pass until [`PassMeter::end`]; one that is dropped before has crashed.
+    /// Counts a pass until [`PassMeter::end`]; one that is dropped before was given up and will be run again.
     pub fn pass(&self, controller: &str, waited: Duration) -> PassMeter {
         let name = QueueName { name: controller.to_owned(), controller: controller.to_owned() };
         let controller = Controller { controller: controller.to_owned() };
@@ -216,6 +216,11 @@ impl Metrics {
         self.families.active.get_or_create(&controller).inc();
         let families = Arc::clone(&self.families);
         PassMeter { controller, name, started: Instant::now(), result: None, families }
+    }
+
+    /// A pass crashed: a defect of ours.
+    pub fn pass_crashed(&self, controller: &str) {
+        self.families.panics.get_or_create(&Controller { controller: controller.to_owned() }).inc();
     }
 
     /// Shows a queue, read at each scrape.
@@ -293,7 +298,7 @@ impl Metrics {
 
 /// A pass that runs.
 #[derive(Debug)]
-#[must_use = "a meter that is dropped counts a crash"]
+#[must_use = "a meter that is dropped counts a pass that was given up"]
 pub struct PassMeter {
     controller: Controller,
     name: QueueName,
@@ -312,10 +317,7 @@ impl PassMeter {
 impl Drop for PassMeter {
     fn drop(&mut self) {
         let (families, controller) = (&self.families, &self.controller);
-        if self.result.is_none() {
-            families.panics.get_or_create(controller).inc();
-        }
-        let result = self.result.unwrap_or(PassResult::Error);
+        let result = self.result.unwrap_or(PassResult::Requeue);
         if result == PassResult::TerminalError {
             families.terminal_errors.get_or_create(controller).inc();
         }

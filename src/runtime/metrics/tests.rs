@@ -19,6 +19,7 @@ fn told() -> Metrics {
         metrics.pass("zone", second).end(result);
     }
     drop(metrics.pass("zone", second));
+    metrics.pass_crashed("zone");
     metrics.kubernetes_request("200", "GET", "127.0.0.1:6443");
     metrics.backend_request("create", "201", second);
     metrics.backend_throttled(second);
@@ -44,8 +45,9 @@ async fn names_are_those_that_dashboards_know() {
         r#"loopback_build_info{version="1.2.3"} 1"#,
         &format!(r#"controller_runtime_reconcile_total{{{controller},result="success"}} 1"#),
         &format!(r#"controller_runtime_reconcile_total{{{controller},result="requeue_after"}} 1"#),
-        &format!(r#"controller_runtime_reconcile_total{{{controller},result="error"}} 3"#),
-        &format!("controller_runtime_reconcile_errors_total{{{controller}}} 3"),
+        &format!(r#"controller_runtime_reconcile_total{{{controller},result="error"}} 2"#),
+        &format!(r#"controller_runtime_reconcile_total{{{controller},result="requeue"}} 1"#),
+        &format!("controller_runtime_reconcile_errors_total{{{controller}}} 2"),
         &format!("controller_runtime_terminal_reconcile_errors_total{{{controller}}} 1"),
         &format!("controller_runtime_reconcile_panics_total{{{controller}}} 1"),
         &format!("controller_runtime_reconcile_time_seconds_count{{{controller}}} 5"),

@@ -11,6 +11,8 @@ use std::{
     },
 };
 
+use nix::{sys::signal::Signal, unistd::Pid};
+
 /// A child process, restartable with the same arguments.
 pub struct Program {
     log: PathBuf,
@@ -47,6 +49,18 @@ impl Program {
         let mut child = self.child.lock().unwrap();
         child.kill().expect("it can be killed");
         child.wait().expect("it ends");
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let id = self.child.lock().unwrap().id();
+        let id = Pid::from_raw(i32::try_from(id).expect("a process id"));
+        nix::sys::signal::kill(id, signal).expect("it takes signals");
+    }
+
+    /// Whether it has ended well, after a signal for instance.
+    pub fn ended(&self) -> bool {
+        self.child.lock().unwrap().try_wait().expect("its state").is_some_and(|status| status.success())
     }
 
     /// Starts it again.

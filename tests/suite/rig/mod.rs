@@ -167,6 +167,15 @@ impl Rig {
         until("the operator is ready", async || ready(self.metrics).await).await;
     }
 
+    /// Another replica of the operator.
+    pub async fn replica(&self) -> Operator {
+        let base = self.audit_log.parent().expect("a folder").join("replica");
+        std::fs::create_dir_all(&base).expect("a folder");
+        let replica = Operator::start(&base, &self.cluster, self.wire.address()).await;
+        until("the replica is ready", async || ready(replica.metrics).await).await;
+        replica
+    }
+
     /// Kills the backend and starts it again.
     pub async fn restart_backend(&self) {
         self.backend.kill();
@@ -195,11 +204,13 @@ async fn control_plane(options: Options, manifests: &[String]) -> ControlPlane {
 pub struct Operator {
     /// Its process.
     pub program: Program,
-    metrics: SocketAddr,
+    /// Its metrics and health.
+    pub metrics: SocketAddr,
     credentials: Credentials,
 }
 
 impl Operator {
+    /// Starts one; it may not be ready yet.
     async fn start(base: &Path, cluster: &Cluster, backend: SocketAddr) -> Self {
         let credentials = cluster.service_account("loopback-system", "loopback-operator").await.expect("an account");
         let (admin, kubeconfig) = (base.join("kubeconfig"), base.join("operator-kubeconfig"));
@@ -215,6 +226,9 @@ impl Operator {
                 "--metrics-listen",
                 &metrics.to_string(),
                 "--outbound-allow-loopback",
+                "--leader-elect",
+                "--lease-namespace",
+                "loopback-system",
                 "--log",
                 "info,loopback_operator=debug",
             ],
@@ -287,7 +301,8 @@ fn json_lines(path: &Path, mention: &str) -> Vec<serde_json::Value> {
     lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-async fn ready(metrics: SocketAddr) -> bool {
+/// Whether an operator says that it is ready.
+pub async fn ready(metrics: SocketAddr) -> bool {
     let answer = reqwest::get(format!("http://{metrics}/readyz")).await;
     answer.is_ok_and(|answer| answer.status().is_success())
 }

@@ -1,0 +1,252 @@
+//! Which of several replicas acts: the one that holds a Lease. The others keep their caches warm.
+//!
+//! The Lease only spares double work. That nothing is done twice rests on owners and versions in the backend and in
+//! Kubernetes, so a replica that acts although its Lease has expired (it was stopped in the middle, say) harms nothing.
+
+mod record;
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{
+    Api, Client,
+    api::{PostParams, WatchEvent, WatchParams},
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout, timeout_at},
+};
+use tracing::{debug, info, warn};
+
+use self::record::{Candidate, Step};
+use crate::runtime::{Drain, Metrics, World};
+
+/// How long passes that run may take to end before the Lease is given back.
+const LAST_PASSES: Duration = Duration::from_secs(10);
+/// The shortest time that a Lease may be held; below, the API server's own latency decides who leads.
+pub const SHORTEST: Duration = Duration::from_millis(600);
+
+/// How a replica stands for leadership.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespace of the Lease.
+    pub namespace: String,
+    /// Its name: one for each set of replicas.
+    pub name: String,
+    /// Who we are; unlike any other process, also the one before a restart.
+    pub identity: String,
+    /// How long others wait for a sign of life before they take over, at least [`SHORTEST`]. It is renewed each third of
+    /// this, and who could not renew it for two thirds stops.
+    pub duration: Duration,
+}
+
+impl Settings {
+    fn renewal(&self) -> Duration {
+        self.duration / 3
+    }
+
+    fn deadline(&self) -> Duration {
+        self.duration * 2 / 3
+    }
+}
+
+/// Whether this process acts.
+#[derive(Clone)]
+pub struct Leadership(watch::Receiver<bool>);
+
+impl Leadership {
+    /// Of a process that is alone.
+    #[must_use]
+    pub fn alone() -> Self {
+        Self(watch::channel(true).1)
+    }
+
+    /// Returns once this process leads.
+    pub async fn gained(&mut self) {
+        self.becomes(true).await;
+    }
+
+    /// Returns once it does not lead any more.
+    pub async fn lost(&mut self) {
+        self.becomes(false).await;
+    }
+
+    async fn becomes(&mut self, leads: bool) {
+        if self.0.wait_for(|now| *now == leads).await.is_err() {
+            // Nobody changes it any more.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Stands for leadership until `drain` starts; then, once `passes` have ended, gives the Lease back.
+pub(super) fn stand(
+    client: Client,
+    settings: Settings,
+    (world, metrics): (World, Metrics),
+    passes: Drain,
+    drain: &Drain,
+) -> Leadership {
+    let (leads, leadership) = watch::channel(false);
+    metrics.leader(&settings.name, false);
+    let contest = Contest {
+        api: Api::namespaced(client, &settings.namespace),
+        candidate: Candidate::new(&settings.identity, settings.duration),
+        settings,
+        world,
+        metrics,
+        leads,
+    };
+    let stop = drain.clone();
+    drain.spawn(contest.run(passes, stop));
+    Leadership(leadership)
+}
+
+struct Contest {
+    api: Api<Lease>,
+    candidate: Candidate,
+    settings: Settings,
+    world: World,
+    metrics: Metrics,
+    leads: watch::Sender<bool>,
+}
+
+impl Contest {
+    async fn run(mut self, passes: Drain, drain: Drain) {
+        let drained = drain.clone();
+        tokio::select! {
+            biased;
+            () = drained.wait() => {}
+            () = self.compete() => {}
+        }
+        passes.finish(LAST_PASSES).await;
+        if *self.leads.borrow() {
+            self.give_back().await;
+        }
+    }
+
+    /// Never ends.
+    async fn compete(&mut self) {
+        // Until when we may act. It counts from when the last renewal was sent: others may have seen it no earlier.
+        let mut until: Option<Instant> = None;
+        loop {
+            let began = Instant::now();
+            let longest = began + self.settings.renewal();
+            let held = match timeout_at(until.map_or(longest, |until| until.min(longest)), self.round()).await {
+                Ok(Ok(held)) => held,
+                Ok(Err(error)) => self.uncertain(&error.to_string()),
+                Err(_) => self.uncertain("no answer in time"),
+            };
+            match held {
+                Some(true) => until = Some(began + self.settings.deadline()),
+                Some(false) => until = None,
+                None => {}
+            }
+            until = until.filter(|until| Instant::now() < *until);
+            self.announce(until.is_some());
+            match until {
+                Some(until) => self.rest(until, began, held.is_some()).await,
+                None => self.look_out(began).await,
+            }
+        }
+    }
+
+    /// A leader's pause before it renews; short after a renewal that failed.
+    async fn rest(&self, until: Instant, began: Instant, renewed: bool) {
+        let pause = if renewed { self.settings.renewal() } else { self.settings.renewal() / 4 };
+        tokio::time::sleep_until(until.min(began + pause)).await;
+    }
+
+    /// Until the Lease may be taken, or changes.
+    async fn look_out(&mut self, began: Instant) {
+        let next = began + self.settings.renewal();
+        let Some(version) = self.candidate.version() else { return tokio::time::sleep_until(next).await };
+        let longest = self.candidate.expiry().unwrap_or(next).max(Instant::now());
+        if let Ok(Err(error)) = timeout_at(longest, self.changed(&version)).await {
+            debug!(%error, "the lease cannot be watched");
+            tokio::time::sleep_until(next.min(longest)).await;
+        }
+    }
+
+    fn uncertain(&self, why: &str) -> Option<bool> {
+        debug!(why, lease = self.settings.name, "the lease could not be read or written");
+        None
+    }
+
+    fn announce(&self, leads: bool) {
+        let news = self.leads.send_if_modified(|now| std::mem::replace(now, leads) != leads);
+        if !news {
+            return;
+        }
+        self.metrics.leader(&self.settings.name, leads);
+        if leads {
+            info!(lease = self.settings.name, identity = self.settings.identity, "leads");
+        } else {
+            warn!(lease = self.settings.name, "leads no more: the lease was not renewed in time, or was taken");
+        }
+    }
+
+    /// Reads the Lease, and takes or renews it when that is due. Says whether it is ours; `None`: not known.
+    async fn round(&mut self) -> kube::Result<Option<bool>> {
+        let lease = self.api.get_opt(&self.settings.name).await?;
+        let step = self.candidate.next(lease.as_ref(), Instant::now());
+        let written = match (step, lease) {
+            (Step::Wait(_), _) => return Ok(Some(false)),
+            (Step::Take, None) => {
+                let lease = self.candidate.made(&self.settings.name, self.world.now());
+                self.api.create(&PostParams::default(), &lease).await
+            }
+            (Step::Take | Step::Renew, Some(lease)) => {
+                let lease = self.candidate.taken(lease, self.world.now());
+                self.api.replace(&self.settings.name, &PostParams::default(), &lease).await
+            }
+            (Step::Renew, None) => return Ok(None),
+        };
+        match written {
+            Ok(lease) => {
+                self.candidate.saw(&lease, Instant::now());
+                Ok(Some(true))
+            }
+            // Somebody was faster; the next round sees who.
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns when the Lease is given back or removed, or changes hands.
+    async fn changed(&mut self, version: &str) -> kube::Result<()> {
+        let of_name = WatchParams::default().fields(&format!("metadata.name={}", self.settings.name));
+        let mut events = self.api.watch(&of_name, version).await?.boxed();
+        while let Some(event) = events.next().await {
+            match event? {
+                WatchEvent::Added(lease) | WatchEvent::Modified(lease) => {
+                    let was = self.candidate.holder().map(str::to_owned);
+                    self.candidate.saw(&lease, Instant::now());
+                    if was.as_deref() != self.candidate.holder() {
+                        return Ok(());
+                    }
+                }
+                WatchEvent::Bookmark(_) => {}
+                WatchEvent::Deleted(_) | WatchEvent::Error(_) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// So that another need not wait for its end.
+    async fn give_back(&mut self) {
+        let free = async {
+            let lease = self.api.get(&self.settings.name).await?;
+            let Some(lease) = self.candidate.free(lease, self.world.now()) else { return Ok(()) };
+            self.api.replace(&self.settings.name, &PostParams::default(), &lease).await.map(drop)
+        };
+        let given: Result<kube::Result<()>, _> = timeout(self.settings.duration, free).await;
+        self.leads.send_replace(false);
+        match given {
+            Ok(Ok(())) => info!(lease = self.settings.name, "lease given back"),
+            Ok(Err(error)) => debug!(%error, "the lease was not given back"),
+            Err(_) => debug!("the lease was not given back in time"),
+        }
+    }
+}
