@@ -15,11 +15,12 @@ macro_rules! deployed {
 }
 
 /// From `deploy/`: what the operator needs except the pod that it runs in.
-const OPERATOR: [(&str, &str); 6] = deployed![
+const OPERATOR: [(&str, &str); 7] = deployed![
     "namespace.yaml",
     "service-account.yaml",
     "roles.yaml",
     "role-secrets.yaml",
+    "role-leases.yaml",
     "roles-users.yaml",
     "deletion-protection.yaml"
 ];
