@@ -20,7 +20,7 @@ pub struct Law {
     pub collection: &'static str,
     /// A spec that becomes Ready.
     pub a: Value,
-    /// Another one, which differs in what the backend holds.
+    /// Another one, which differs in what the backend holds. Null: nothing of that can be changed.
     pub b: Value,
     /// A change of an object made from `a` in the backend.
     pub tampering: Value,
@@ -43,7 +43,19 @@ pub fn kinds() -> Vec<Law> {
             b: json!({"type": "HTTP", "http": {"url": "http://127.0.0.1:9/b"}}),
             tampering: json!({"interval": "59m"}),
         },
+        bucket(),
     ]
+}
+
+/// A bucket's name belongs to one bucket of all projects, and never changes.
+fn bucket() -> Law {
+    Law {
+        kind: "ObjectBucket",
+        collection: "object-stores",
+        a: json!({"bucketName": "{scene}-{name}"}),
+        b: Value::Null,
+        tampering: json!({"provider": "embedded"}),
+    }
 }
 
 fn balancer(port: u16) -> Value {
@@ -58,7 +70,22 @@ async fn for_every_kind(what: &str, law: impl AsyncFn(&Scene, &Law)) {
     }
 }
 
+/// Runs a law for every kind of which something can be changed, each in a scene of its own.
+async fn for_every_kind_that_changes(what: &str, law: impl AsyncFn(&Scene, &Law)) {
+    for_every_kind(what, async |scene, kind| {
+        if !kind.b.is_null() {
+            law(scene, kind).await;
+        }
+    })
+    .await;
+}
+
 impl Law {
+    /// Another spec than A, if there is one.
+    pub fn other(&self) -> Value {
+        if self.b.is_null() { self.a.clone() } else { self.b.clone() }
+    }
+
     /// A spec with more in it.
     pub fn with(&self, more: Value) -> Value {
         let mut spec = self.a.clone();

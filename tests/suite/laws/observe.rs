@@ -91,6 +91,10 @@ async fn a_manager_that_only_observes_stops_writing_and_lets_go_of_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_observer_that_sees_two_asks_which() {
     for_every_kind("ambiguous", async |scene, law| {
+        if law.kind == "ObjectBucket" {
+            // There are no two of one name.
+            return;
+        }
         let intent = law.intent(scene).await;
         let one = scene.wire().create(&scene.name, law.collection, None, intent.clone()).await;
         let other = scene.wire().create(&scene.name, law.collection, None, intent).await;
