@@ -80,7 +80,10 @@ pub enum IntentChange {
         id: ObjectId,
     },
     /// All objects that existed at the start have been sent. Comes once, for all collections.
-    Synced,
+    Synced {
+        /// The store's revision at that time: more than any that was seen before a restart.
+        revision: Revision,
+    },
 }
 
 /// The intents of a service's collections, starting with all that exist. A parent comes before its children.

@@ -173,7 +173,7 @@ fn services(
     vec![
         load_balancing(options.clone(), listeners.clone(), world.clone()),
         object_storage(options, s3, world.clone()),
-        dns::service(dns, options.dns_name_servers.clone(), world.clone()),
+        dns::service(dns, options.dns_name_servers.clone()),
         monitoring(options, listeners, world.clone()),
     ]
 }

@@ -28,12 +28,12 @@ pub struct ZoneState {
     /// Its records that are served.
     #[serde(default)]
     pub records: u32,
+    /// Its records that are not; the members list them, though not all of very many.
+    #[serde(default)]
+    pub unserved_records: u32,
     /// Zones of the same project that may write some of the same names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overlaps: Vec<Overlap>,
-    /// The serial number of the domain's DNS zone (RFC 1035 section 3.3.13).
-    #[serde(default)]
-    pub serial: u32,
 }
 
 /// Another zone of the project that may write some of the same names.

@@ -5,6 +5,7 @@
 mod bad_inputs;
 mod balancer;
 mod dev;
+mod dig;
 mod dns;
 mod drift;
 mod exports;

@@ -1,11 +1,14 @@
 //! From all zones and records to what is served and what each of them is worth. Pure.
+//!
+//! Names are judged one by one: a change costs what it touches, not what there is. What moves the domains themselves costs all.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::Arc,
 };
 
-use super::zone::{Contents, RecordSet};
+use super::zone::{RecordSet, Sets};
 use crate::{
     protocol::{
         Member, ObjectId,
@@ -91,23 +94,58 @@ impl Writer {
     }
 }
 
+/// A record that is not being deleted.
+#[derive(Debug)]
+struct Held {
+    zone: ObjectId,
+    parsed: Result<Parsed, RecordProblem>,
+}
+
+/// The records of one zone.
+#[derive(Debug, Default)]
+struct Kin {
+    records: BTreeSet<ObjectId>,
+    refused: BTreeMap<ObjectId, Member>,
+}
+
 /// Everything that is to be served.
 #[derive(Debug, Default)]
 pub struct Assembly {
-    /// Zones that are not being deleted, by id.
-    pub zones: BTreeMap<ObjectId, Writer>,
-    /// Records that are not being deleted, by id, with their zones' ids.
-    pub records: BTreeMap<ObjectId, (ObjectId, Result<Parsed, RecordProblem>)>,
+    /// Zones that are not being deleted.
+    zones: BTreeMap<ObjectId, Writer>,
+    /// Records that are not being deleted.
+    records: BTreeMap<ObjectId, Held>,
+    /// Records by their zones' ids.
+    kin: BTreeMap<ObjectId, Kin>,
+    /// Records by their names. Those whose name cannot be read are not in it.
+    names: BTreeMap<Name, BTreeSet<ObjectId>>,
+    /// The zones that overlap a zone.
+    overlaps: BTreeMap<ObjectId, BTreeMap<ObjectId, Overlap>>,
+    /// Domains of the zones; absent before they were told once.
+    domains: Option<BTreeSet<Name>>,
+    touched: Touched,
 }
 
-/// What came of it.
+/// What is to be judged again.
+#[derive(Debug, Default)]
+struct Touched {
+    names: BTreeSet<Name>,
+    /// Records whose name cannot be read.
+    nameless: BTreeSet<ObjectId>,
+    zones: BTreeSet<ObjectId>,
+    domains: bool,
+}
+
+/// What came of the changes.
 #[derive(Debug, Default)]
 pub struct Assembled {
-    /// What is served, by domain.
-    pub domains: BTreeMap<Name, Contents>,
-    /// What became of each record.
+    /// All domains, when they are others than before: then all names are told anew.
+    pub domains: Option<BTreeSet<Name>>,
+    /// What names have now that may have had something else.
+    pub names: Vec<(Name, Sets)>,
+    /// What became of records.
     pub records: BTreeMap<ObjectId, Member>,
-    /// What became of each zone.
+    /// What became of zones.
     pub zones: BTreeMap<ObjectId, ZoneReport>,
 }
 
@@ -116,9 +154,11 @@ pub struct Assembled {
 pub struct ZoneReport {
     /// Records of it that are served.
     pub served: u32,
+    /// Records of it that are not.
+    pub unserved: u32,
     /// Zones of its project that overlap it.
     pub overlaps: Vec<Overlap>,
-    /// Its records that are not served, by `name/TYPE`.
+    /// Its records that are not served, by `name/TYPE`; not all of very many.
     pub members: BTreeMap<String, Member>,
 }
 
@@ -126,48 +166,157 @@ pub struct ZoneReport {
 const LISTED: usize = 200;
 
 impl Assembly {
-    /// Decides what is served. Of two records that exclude each other the older one is, whose id comes first: what worked goes
-    /// on working. A record that falls out of its zone's patterns makes room for one that does not.
+    /// Takes in a zone, or what it is now.
+    pub fn put_zone(&mut self, id: &str, writer: Writer) {
+        self.touched.domains = true;
+        self.touch_zone(id);
+        self.forget_overlaps(id);
+        for (other, theirs) in self.zones.iter().filter(|(other, zone)| *other != id && zone.project == writer.project)
+        {
+            for (of, our, with, their) in [(id, &writer, other.as_str(), theirs), (other, theirs, id, &writer)] {
+                if let Some(overlap) = overlap(our, with, their) {
+                    self.overlaps.entry(of.to_owned()).or_default().insert(with.to_owned(), overlap);
+                    self.touched.zones.insert(of.to_owned());
+                }
+            }
+        }
+        self.zones.insert(id.to_owned(), writer);
+    }
+
+    /// Takes in a record, or what it is now.
+    pub fn put_record(&mut self, id: &str, zone: ObjectId, parsed: Result<Parsed, RecordProblem>) {
+        self.remove_record(id);
+        match &parsed {
+            Ok(parsed) => {
+                self.names.entry(parsed.name.clone()).or_default().insert(id.to_owned());
+                self.touched.names.insert(parsed.name.clone());
+            }
+            Err(_) => drop(self.touched.nameless.insert(id.to_owned())),
+        }
+        self.kin.entry(zone.clone()).or_default().records.insert(id.to_owned());
+        self.touched.zones.insert(zone.clone());
+        self.records.insert(id.to_owned(), Held { zone, parsed });
+    }
+
+    /// Lets go of a zone or a record.
+    pub fn remove(&mut self, id: &str) {
+        if self.zones.remove(id).is_some() {
+            self.touched.domains = true;
+            self.touch_zone(id);
+            self.forget_overlaps(id);
+        } else {
+            self.remove_record(id);
+        }
+    }
+
+    fn remove_record(&mut self, id: &str) {
+        self.touched.nameless.remove(id);
+        let Some(Held { zone, parsed }) = self.records.remove(id) else { return };
+        if let Some(kin) = self.kin.get_mut(&zone) {
+            kin.records.remove(id);
+            kin.refused.remove(id);
+            if kin.records.is_empty() {
+                self.kin.remove(&zone);
+            }
+        }
+        self.touched.zones.insert(zone);
+        let Ok(Parsed { name, .. }) = parsed else { return };
+        if let Some(beside) = self.names.get_mut(&name) {
+            beside.remove(id);
+            if beside.is_empty() {
+                self.names.remove(&name);
+            }
+        }
+        self.touched.names.insert(name);
+    }
+
+    /// All records of a zone are judged again.
+    fn touch_zone(&mut self, id: &str) {
+        self.touched.zones.insert(id.to_owned());
+        for record in self.kin.get(id).into_iter().flat_map(|kin| &kin.records) {
+            match self.records.get(record).map(|held| &held.parsed) {
+                Some(Ok(parsed)) => drop(self.touched.names.insert(parsed.name.clone())),
+                _ => drop(self.touched.nameless.insert(record.clone())),
+            }
+        }
+    }
+
+    fn forget_overlaps(&mut self, id: &str) {
+        for other in self.overlaps.remove(id).unwrap_or_default().into_keys() {
+            if let Some(theirs) = self.overlaps.get_mut(&other) {
+                theirs.remove(id);
+            }
+            self.touched.zones.insert(other);
+        }
+    }
+
+    /// Decides what is served where something changed since the last time. Of two records that exclude each other the older one
+    /// is, whose id comes first: what worked goes on working. A record that falls out of its zone's patterns makes room for one
+    /// that does not.
     #[must_use]
-    pub fn assemble(&self) -> Assembled {
-        let mut all = Assembled {
-            domains: self.zones.values().map(|zone| (zone.domain.clone(), Contents::new())).collect(),
-            zones: self.zones.keys().map(|id| (id.clone(), self.report(id))).collect(),
-            records: BTreeMap::new(),
-        };
-        let domains: BTreeSet<Name> = all.domains.keys().cloned().collect();
-        let mut taken = BTreeMap::new();
-        for (id, (zone_id, parsed)) in &self.records {
-            let judged = self.admit(zone_id, parsed).and_then(|parsed| {
-                not_at_apex(&domains, parsed)?;
+    pub fn settle(&mut self) -> Assembled {
+        let moved = self.settle_domains();
+        let Touched { mut names, nameless, mut zones, .. } = mem::take(&mut self.touched);
+        if moved {
+            names = self.names.keys().cloned().collect();
+        }
+        let mut all = Assembled { domains: self.domains.clone().filter(|_| moved), ..Assembled::default() };
+        for name in names {
+            let (sets, standings) = self.judge(&name);
+            all.names.push((name, sets));
+            all.records.extend(standings);
+        }
+        for id in nameless {
+            let Some(held) = self.records.get(&id) else { continue };
+            let standing = self.admit(held).map_or_else(|refusal| refusal, |_| served());
+            all.records.insert(id, standing);
+        }
+        for (id, standing) in &all.records {
+            zones.extend(self.note(id, standing));
+        }
+        all.zones = zones.into_iter().filter_map(|id| Some((id.clone(), self.report(&id)?))).collect();
+        all
+    }
+
+    /// Whether the domains are others than before.
+    fn settle_domains(&mut self) -> bool {
+        if !self.touched.domains && self.domains.is_some() {
+            return false;
+        }
+        let domains = self.zones.values().map(|zone| zone.domain.clone()).collect();
+        self.domains.replace(domains) != self.domains
+    }
+
+    /// What a name has, and what each of its records is worth.
+    fn judge(&self, name: &Name) -> (Sets, Vec<(ObjectId, Member)>) {
+        let (mut taken, mut sets, mut standings) = (Taken::new(), Sets::new(), Vec::new());
+        for id in self.names.get(name).into_iter().flatten() {
+            let Some(held) = self.records.get(id) else { continue };
+            let judged = self.admit(held).and_then(|parsed| {
+                self.not_at_apex(parsed)?;
                 claim(&mut taken, id, parsed).map(|()| parsed)
             });
             let standing = match judged {
                 Ok(parsed) => {
-                    if let Some(contents) = home(&domains, &parsed.name).and_then(|home| all.domains.get_mut(home)) {
-                        contents.insert((parsed.name.clone(), parsed.of), Arc::clone(&parsed.set));
-                    }
-                    Member { state: member::SERVED.into(), ..Member::default() }
+                    sets.insert(parsed.of.code(), Arc::clone(&parsed.set));
+                    served()
                 }
                 Err(refusal) => refusal,
             };
-            if let Some(report) = all.zones.get_mut(zone_id) {
-                note(report, id, parsed.as_ref().ok(), &standing);
-            }
-            all.records.insert(id.clone(), standing);
+            standings.push((id.clone(), standing));
         }
-        all
+        (sets, standings)
     }
 
     /// Whether a record can be served by itself.
-    fn admit<'a>(&self, zone: &str, parsed: &'a Result<Parsed, RecordProblem>) -> Result<&'a Parsed, Member> {
-        let zone = self.zones.get(zone).ok_or_else(|| {
+    fn admit<'a>(&self, held: &'a Held) -> Result<&'a Parsed, Member> {
+        let zone = self.zones.get(&held.zone).ok_or_else(|| {
             refused(
                 member::ZONE_GONE,
                 "its zone is being deleted; delete the record, or make it in another zone".into(),
             )
         })?;
-        let parsed = parsed.as_ref().map_err(|problem| refused(member::INVALID, problem.to_string()))?;
+        let parsed = held.parsed.as_ref().map_err(|problem| refused(member::INVALID, problem.to_string()))?;
         if zone.patterns.iter().any(|pattern| pattern.matches(&parsed.name)) {
             return Ok(parsed);
         }
@@ -181,30 +330,68 @@ impl Assembly {
         ))
     }
 
-    fn report(&self, id: &ObjectId) -> ZoneReport {
-        let Some(ours) = self.zones.get(id) else { return ZoneReport::default() };
-        let others = self.zones.iter().filter(|(other, zone)| *other != id && zone.project == ours.project);
-        let overlap = |(id, theirs): (&ObjectId, &Writer)| {
-            let patterns: BTreeSet<_> =
-                overlaps(&ours.patterns, &theirs.patterns).into_iter().map(|(our, _)| our).collect();
-            let patterns: Vec<_> = patterns.into_iter().map(ToString::to_string).collect();
-            (!patterns.is_empty()).then(|| Overlap { id: id.clone(), name: theirs.name.clone(), patterns })
+    /// The apex has SOA and NS records, so it can be no alias (RFC 1912 section 2.4).
+    fn not_at_apex(&self, parsed: &Parsed) -> Result<(), Member> {
+        let apex = self.domains.iter().any(|domains| domains.contains(&parsed.name));
+        if parsed.of != RecordType::CNAME || !apex {
+            return Ok(());
+        }
+        let message =
+            format!("{} is a domain itself, and those cannot be an alias: write A and AAAA records", parsed.name);
+        Err(refused(member::CNAME_CONFLICT, message))
+    }
+
+    /// Keeps what became of a record; tells its zone when that is news to it.
+    fn note(&mut self, id: &str, standing: &Member) -> Option<ObjectId> {
+        let zone = &self.records.get(id)?.zone;
+        let refused = &mut self.kin.get_mut(zone)?.refused;
+        let news = match refused.get(id) {
+            Some(before) => before != standing,
+            None => standing.state != member::SERVED,
         };
-        ZoneReport { overlaps: others.filter_map(overlap).collect(), ..ZoneReport::default() }
+        if standing.state == member::SERVED {
+            refused.remove(id);
+        } else if news {
+            refused.insert(id.to_owned(), standing.clone());
+        }
+        news.then(|| zone.clone())
+    }
+
+    fn report(&self, id: &ObjectId) -> Option<ZoneReport> {
+        self.zones.get(id)?;
+        let overlaps = self.overlaps.get(id).into_iter().flat_map(BTreeMap::values).cloned().collect();
+        let Some(kin) = self.kin.get(id) else { return Some(ZoneReport { overlaps, ..ZoneReport::default() }) };
+        let path = |id: &ObjectId| match self.records.get(id).map(|held| &held.parsed) {
+            Some(Ok(parsed)) => format!("{}/{}", parsed.name.key(), parsed.of),
+            _ => id.clone(),
+        };
+        let members = kin.refused.iter().take(LISTED).map(|(id, standing)| (path(id), standing.clone())).collect();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let unserved = count(kin.refused.len());
+        Some(ZoneReport { served: count(kin.records.len()).saturating_sub(unserved), unserved, overlaps, members })
     }
 }
 
-/// Which record has a type at a name, by name and type.
-type Taken = BTreeMap<Name, BTreeMap<RecordType, ObjectId>>;
+fn overlap(ours: &Writer, with: &str, theirs: &Writer) -> Option<Overlap> {
+    let patterns: BTreeSet<_> = overlaps(&ours.patterns, &theirs.patterns).into_iter().map(|(our, _)| our).collect();
+    let patterns: Vec<_> = patterns.into_iter().map(ToString::to_string).collect();
+    (!patterns.is_empty()).then(|| Overlap { id: with.to_owned(), name: theirs.name.clone(), patterns })
+}
+
+fn served() -> Member {
+    Member { state: member::SERVED.into(), ..Member::default() }
+}
+
+/// Which record has each type at a name.
+type Taken = BTreeMap<RecordType, ObjectId>;
 
 fn claim(taken: &mut Taken, id: &ObjectId, parsed: &Parsed) -> Result<(), Member> {
-    let types = taken.entry(parsed.name.clone()).or_default();
     let (name, of) = (&parsed.name, parsed.of);
-    if let Some(older) = types.get(&of) {
+    if let Some(older) = taken.get(&of) {
         let message = format!("{name} has {of} records already, from the older record {older}: delete one of the two");
         return Err(refused(member::CONFLICT, message));
     }
-    let other = types.iter().find(|(other, _)| (**other == RecordType::CNAME) != (of == RecordType::CNAME));
+    let other = taken.iter().find(|(other, _)| (**other == RecordType::CNAME) != (of == RecordType::CNAME));
     if let Some((other, older)) = other {
         let message = format!(
             "a CNAME stands alone at its name, and {name} has {other} records already, from the older record {older}: \
@@ -212,32 +399,8 @@ fn claim(taken: &mut Taken, id: &ObjectId, parsed: &Parsed) -> Result<(), Member
         );
         return Err(refused(member::CNAME_CONFLICT, message));
     }
-    types.insert(of, id.clone());
+    taken.insert(of, id.clone());
     Ok(())
-}
-
-/// The apex has SOA and NS records, so it can be no alias (RFC 1912 section 2.4).
-fn not_at_apex(domains: &BTreeSet<Name>, parsed: &Parsed) -> Result<(), Member> {
-    if parsed.of != RecordType::CNAME || !domains.contains(&parsed.name) {
-        return Ok(());
-    }
-    let message = format!("{} is a domain itself, and those cannot be an alias: write A and AAAA records", parsed.name);
-    Err(refused(member::CNAME_CONFLICT, message))
-}
-
-/// The domain that answers for a name: the longest one that it is in.
-fn home<'a>(domains: &'a BTreeSet<Name>, name: &Name) -> Option<&'a Name> {
-    // few domains, many records
-    domains.iter().filter(|domain| name.is_within(domain)).max_by_key(|domain| domain.key().len())
-}
-
-fn note(report: &mut ZoneReport, id: &ObjectId, parsed: Option<&Parsed>, standing: &Member) {
-    if standing.state == member::SERVED {
-        report.served += 1;
-    } else if report.members.len() < LISTED {
-        let path = parsed.map_or_else(|| id.clone(), |parsed| format!("{}/{}", parsed.name.key(), parsed.of));
-        report.members.insert(path, standing.clone());
-    }
 }
 
 fn refused(reason: &str, message: String) -> Member {

@@ -6,21 +6,25 @@ fn zone(project: &str, patterns: &[&str]) -> Writer {
     Writer::read(project, &zone).unwrap()
 }
 
-fn record(name: &str, of: RecordType, value: &str) -> (ObjectId, Result<Parsed, RecordProblem>) {
-    ("z1".into(), parse(&Record { name: name.into(), of, ttl: None, values: vec![value.into()] }))
+fn record(name: &str, of: RecordType, value: &str) -> Result<Parsed, RecordProblem> {
+    parse(&Record { name: name.into(), of, ttl: None, values: vec![value.into()] })
 }
 
 fn assembly<const N: usize>(records: [(&str, RecordType, &str); N]) -> Assembly {
     let mut assembly = Assembly::default();
-    assembly.zones.insert("z1".into(), zone("shop", &["example.dev", "*.example.dev"]));
+    assembly.put_zone("z1", zone("shop", &["example.dev", "*.example.dev"]));
     for (index, (name, of, value)) in records.into_iter().enumerate() {
-        assembly.records.insert(format!("r{index}"), record(name, of, value));
+        assembly.put_record(&format!("r{index}"), "z1".into(), record(name, of, value));
     }
     assembly
 }
 
 fn reasons(assembled: &Assembled) -> Vec<&str> {
     assembled.records.values().map(|standing| standing.reason.as_str()).collect()
+}
+
+fn served_names(assembled: &Assembled) -> Vec<(&str, usize)> {
+    assembled.names.iter().map(|(name, sets)| (name.key(), sets.len())).collect()
 }
 
 #[test]
@@ -38,13 +42,12 @@ fn what_excludes_what() {
         ("*.example.dev", TXT, "text"),
         ("example.dev", TXT, "text"),
     ])
-    .assemble();
+    .settle();
     let right = ["", "Conflict", "", "CnameConflict", "", "CnameConflict", "OutsidePatterns", "Invalid", "", ""];
     assert_eq!(reasons(&assembled), right);
-    let contents = assembled.domains.first_key_value().unwrap().1;
-    assert_eq!(contents.len(), 5);
+    assert_eq!(assembled.names.iter().map(|(_, sets)| sets.len()).sum::<usize>(), 5);
     let report = &assembled.zones["z1"];
-    assert_eq!(report.served, 5);
+    assert_eq!((report.served, report.unserved), (5, 5));
     let listed: Vec<_> = report.members.keys().map(String::as_str).collect();
     assert_eq!(listed, ["a.example.dev/A", "a.example.dev/CNAME", "b.example.dev/TXT", "r7", "x.y.example.dev/A"]);
     assert_eq!(
@@ -57,44 +60,153 @@ fn what_excludes_what() {
 
 #[test]
 fn an_apex_takes_no_alias_but_other_records() {
-    let assembled = assembly([("example.dev", RecordType::CNAME, "x.example.net")]).assemble();
+    let assembled = assembly([("example.dev", RecordType::CNAME, "x.example.net")]).settle();
     assert_eq!(reasons(&assembled), ["CnameConflict"]);
-    assert!(assembled.domains.first_key_value().unwrap().1.is_empty());
+    assert_eq!(served_names(&assembled), [("example.dev", 0)]);
 }
 
 #[test]
 fn narrower_patterns_mark_records_and_make_room() {
     let mut assembly =
-        assembly([("a.example.dev", RecordType::A, "192.0.2.1"), ("a.example.dev", RecordType::A, "192.0.2.2")]);
-    let (_, parsed) = record("a.example.dev", RecordType::A, "192.0.2.2");
-    assembly.records.insert("r1".into(), ("z2".into(), parsed));
-    assembly.zones.insert("z2".into(), zone("shop", &["a.example.dev"]));
-    assert_eq!(reasons(&assembly.assemble()), ["", "Conflict"]);
-    assembly.zones.insert("z1".into(), zone("shop", &["b.example.dev"]));
-    assert_eq!(reasons(&assembly.assemble()), ["OutsidePatterns", ""]);
-    assembly.zones.remove("z2");
-    assert_eq!(reasons(&assembly.assemble()), ["OutsidePatterns", "ZoneGone"]);
+        assembly([("a.example.dev", RecordType::A, "192.0.2.1"), ("b.example.dev", RecordType::A, "192.0.2.1")]);
+    assembly.put_zone("z2", zone("shop", &["a.example.dev"]));
+    assembly.put_record("r2", "z2".into(), record("a.example.dev", RecordType::A, "192.0.2.2"));
+    assert_eq!(reasons(&assembly.settle()), ["", "", "Conflict"]);
+    assembly.put_zone("z1", zone("shop", &["b.example.dev"]));
+    let narrowed = assembly.settle();
+    assert_eq!(reasons(&narrowed), ["OutsidePatterns", "", ""]);
+    assert!(narrowed.domains.is_none(), "the domains are the same");
+    let counts = |report: &ZoneReport| (report.served, report.unserved);
+    assert_eq!((counts(&narrowed.zones["z1"]), counts(&narrowed.zones["z2"])), ((1, 1), (1, 0)));
+    assembly.remove("z2");
+    assert_eq!(reasons(&assembly.settle()), ["OutsidePatterns", "ZoneGone"]);
+}
+
+/// What is told of a change is what changes, whatever else there is.
+#[test]
+fn a_change_touches_its_own_name_only() {
+    let mut assembly =
+        assembly([("a.example.dev", RecordType::A, "192.0.2.1"), ("b.example.dev", RecordType::A, "192.0.2.1")]);
+    assert!(assembly.settle().domains.is_some());
+    assembly.put_record("r1", "z1".into(), record("b.example.dev", RecordType::A, "192.0.2.9"));
+    let changed = assembly.settle();
+    assert_eq!(served_names(&changed), [("b.example.dev", 1)]);
+    assert_eq!((changed.domains.is_none(), changed.records.len()), (true, 1));
+    assembly.remove("r1");
+    let changed = assembly.settle();
+    assert_eq!(served_names(&changed), [("b.example.dev", 0)]);
+    assert_eq!(changed.zones["z1"].served, 1);
+    let nothing = assembly.settle();
+    assert!(nothing.names.is_empty() && nothing.records.is_empty() && nothing.zones.is_empty());
 }
 
 #[test]
 fn overlaps_are_told_inside_a_project() {
     let mut assembly = assembly([]);
-    assembly.zones.insert("z2".into(), zone("shop", &["api.example.dev", "x.y.example.dev"]));
-    assembly.zones.insert("z3".into(), zone("other", &["*.example.dev"]));
-    let zones = assembly.assemble().zones;
+    assembly.put_zone("z2", zone("shop", &["api.example.dev", "x.y.example.dev"]));
+    assembly.put_zone("z3", zone("other", &["*.example.dev"]));
+    let zones = assembly.settle().zones;
     let overlap =
         |id: &str, pattern: &str| Overlap { id: id.into(), name: "shop-zone".into(), patterns: vec![pattern.into()] };
     assert_eq!(zones["z1"].overlaps, [overlap("z2", "*.example.dev")]);
     assert_eq!(zones["z2"].overlaps, [overlap("z1", "api.example.dev")]);
     assert_eq!(zones["z3"].overlaps, []);
+    assembly.remove("z2");
+    assert_eq!(assembly.settle().zones["z1"].overlaps, []);
 }
 
 #[test]
 fn the_longest_domain_has_the_record() {
     let mut assembly = assembly([("a.example.dev", RecordType::A, "192.0.2.1")]);
     let domain = Name::parse("A.example.dev", crate::rules::dns::Alphabet::Host).unwrap();
-    assembly.zones.insert("z2".into(), Writer { domain: domain.clone(), ..zone("shop", &["a.example.dev"]) });
-    let assembled = assembly.assemble();
-    assert_eq!(assembled.domains[&domain].len(), 1);
-    assert_eq!(assembled.domains.len(), 2);
+    assert_eq!(assembly.settle().domains.unwrap().len(), 1);
+    assembly.put_zone("z2", Writer { domain: domain.clone(), ..zone("shop", &["a.example.dev"]) });
+    let assembled = assembly.settle();
+    assert_eq!(assembled.domains.as_ref().unwrap().len(), 2);
+    assert_eq!(served_names(&assembled), [("a.example.dev", 1)], "all names are told anew");
+}
+
+/// Changes one by one come to the same as all at once.
+mod incremental {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Zone(u8, bool, Vec<&'static str>),
+        Record(u8, u8, &'static str, RecordType),
+        Remove(&'static str, u8),
+        Settle,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let names =
+            prop::sample::select(vec!["example.dev", "a.example.dev", "b.example.dev", "x.a.example.dev", "b b"]);
+        let patterns =
+            prop::sample::subsequence(vec!["example.dev", "*.example.dev", "a.example.dev", "*.a.example.dev"], 1..4);
+        let of = prop::sample::select(vec![RecordType::A, RecordType::TXT, RecordType::CNAME]);
+        let step = prop_oneof![
+            2 => (0..3_u8, any::<bool>(), patterns).prop_map(|(id, low, patterns)| Step::Zone(id, low, patterns)),
+            5 => (0..6_u8, 0..3_u8, names, of).prop_map(|(id, zone, name, of)| Step::Record(id, zone, name, of)),
+            2 => (prop::sample::select(vec!["z", "r"]), 0..6_u8).prop_map(|(kind, id)| Step::Remove(kind, id)),
+            2 => Just(Step::Settle),
+        ];
+        prop::collection::vec(step, 0..30)
+    }
+
+    fn take(assembly: &mut Assembly, step: &Step) {
+        match step {
+            Step::Zone(id, low, patterns) => {
+                let domain = if *low { "a.example.dev" } else { "example.dev" };
+                let domain = Name::parse(domain, crate::rules::dns::Alphabet::Host).unwrap();
+                assembly.put_zone(&format!("z{id}"), Writer { domain, ..zone("shop", patterns) });
+            }
+            Step::Record(id, zone, name, of) => {
+                let value = if *of == RecordType::A { "192.0.2.1" } else { "x.example.net" };
+                assembly.put_record(&format!("r{id}"), format!("z{zone}"), record(name, *of, value));
+            }
+            Step::Remove(kind, id) => assembly.remove(&format!("{kind}{id}")),
+            Step::Settle => {}
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+        #[test]
+        fn is_the_same_as_all_at_once(steps in steps()) {
+            let (mut assembly, mut last, mut all) = (Assembly::default(), BTreeMap::new(), Assembled::default());
+            let mut names = BTreeMap::new();
+            for step in steps.iter().chain([&Step::Settle]) {
+                take(&mut assembly, step);
+                match step {
+                    Step::Zone(id, ..) => drop(last.insert(format!("z{id}"), step.clone())),
+                    Step::Record(id, ..) => drop(last.insert(format!("r{id}"), step.clone())),
+                    Step::Remove(kind, id) => {
+                        let id = format!("{kind}{id}");
+                        last.remove(&id);
+                        all.records.remove(&id);
+                        all.zones.remove(&id);
+                    }
+                    Step::Settle => {
+                        let news = assembly.settle();
+                        if news.domains.is_some() {
+                            names.clear();
+                            all.domains = news.domains;
+                        }
+                        names.extend(news.names);
+                        all.records.extend(news.records);
+                        all.zones.extend(news.zones);
+                    }
+                }
+            }
+            let mut fresh = Assembly::default();
+            last.values().for_each(|step| take(&mut fresh, step));
+            let fresh = fresh.settle();
+            names.retain(|_, sets| !sets.is_empty());
+            let right: BTreeMap<_, _> = fresh.names.into_iter().filter(|(_, sets)| !sets.is_empty()).collect();
+            prop_assert_eq!(names, right);
+            prop_assert_eq!((all.domains, all.records, all.zones), (fresh.domains, fresh.records, fresh.zones));
+        }
+    }
 }

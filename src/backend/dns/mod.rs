@@ -1,7 +1,7 @@
 //! DNS: an authoritative server of its own for the domains that organizations own.
 //!
 //! ```text
-//! intents -> plane -> assembly: what each record is worth -> catalog of zones, swapped whole
+//! intents -> plane -> assembly: what each record is worth -> catalog of zones, changed name by name
 //! question -> server -> answer -> catalog: longest domain -> zone: label tree -> message
 //! ```
 
@@ -9,6 +9,7 @@ mod answer;
 mod assembly;
 mod checks;
 mod plane;
+mod served;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,6 @@ use super::{api::collections::Collection, domains, plane::BoxedPlane, service::S
 use crate::{
     protocol::dns,
     rules::dns::{Alphabet, Name},
-    runtime::World,
 };
 
 /// The name servers when nothing else is said.
@@ -37,9 +37,9 @@ pub fn name_servers() -> Vec<Name> {
 
 /// The service on open sockets.
 #[must_use]
-pub fn service(listeners: Listeners, name_servers: Vec<Name>, world: World) -> Service {
+pub fn service(listeners: Listeners, name_servers: Vec<Name>) -> Service {
     let owner_of: OwnerOf = |view, name| Ok(domains::owner_of_domain(view, name)?.map(|domain| domain.organization));
-    let plane = DnsPlane::new(listeners, Options { name_servers }, world);
+    let plane = DnsPlane::new(listeners, Options { name_servers });
     Service { collections: collections(owner_of), facts: Vec::new(), plane: BoxedPlane::new(plane) }
 }
 

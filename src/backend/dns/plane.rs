@@ -1,13 +1,17 @@
 //! The plane: follows zones and records, serves what they come to, and says what became of each.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     assembly::{Assembled, Assembly, Writer, ZoneReport, parse},
-    server::{Listeners, Served},
-    zone::{Catalog, Contents, Zone as ServedZone},
+    served::Served,
+    server::Listeners,
+    zone::{Catalog, Sets, Zone as ServedZone},
 };
 use crate::{
     backend::plane::{IntentChange, Intents, Plane, PlaneProblem, Reporter},
@@ -16,7 +20,7 @@ use crate::{
         dns::{Record, RecordState, Zone, ZoneState},
     },
     rules::dns::{Name, NameProblem},
-    runtime::{Drain, World},
+    runtime::Drain,
 };
 
 /// The name server when nothing else is said: names below `localhost` are this machine everywhere (RFC 6761 section 6.3).
@@ -33,14 +37,13 @@ pub struct Options {
 pub struct DnsPlane {
     listeners: Listeners,
     options: Options,
-    world: World,
 }
 
 impl DnsPlane {
     /// A plane that serves nothing yet.
     #[must_use]
-    pub fn new(listeners: Listeners, options: Options, world: World) -> Self {
-        Self { listeners, options, world }
+    pub fn new(listeners: Listeners, options: Options) -> Self {
+        Self { listeners, options }
     }
 }
 
@@ -48,7 +51,7 @@ impl Plane for DnsPlane {
     async fn run(self, mut intents: Intents, reality: Reporter, drain: Drain) -> Result<(), PlaneProblem> {
         let served = Served::default();
         self.listeners.serve(&served, &drain);
-        let mut work = Work::new(self.options, self.world, served, reality);
+        let mut work = Work::new(self.options, served, reality);
         let follow = async {
             while let Some(change) = intents.recv().await {
                 work.take_in(change);
@@ -81,26 +84,18 @@ enum Unreadable {
     NoZone,
 }
 
-/// A domain as it is served.
-struct Domain {
-    contents: Contents,
-    zone: Arc<ServedZone>,
-}
-
 /// What was reported of a zone last.
 type Told = (Revision, ZoneState, BTreeMap<String, Member>);
 
 struct Work {
     options: Options,
-    world: World,
     served: Served,
     reality: Reporter,
     synced: bool,
     assembly: Assembly,
     revisions: BTreeMap<ObjectId, Revision>,
-    domains: BTreeMap<Name, Domain>,
-    /// The last serial number of each domain, also of those that are not served now: it must never go back (RFC 1982).
-    serials: BTreeMap<Name, u32>,
+    /// The newest revision that was seen. The serial numbers are taken from it: it grows with each change, and over restarts.
+    newest: Revision,
     told: BTreeMap<ObjectId, Told>,
     /// The same for records, of which there are many.
     standings: BTreeMap<ObjectId, (Revision, Member)>,
@@ -109,17 +104,15 @@ struct Work {
 }
 
 impl Work {
-    fn new(options: Options, world: World, served: Served, reality: Reporter) -> Self {
+    fn new(options: Options, served: Served, reality: Reporter) -> Self {
         Self {
             options,
-            world,
             served,
             reality,
             synced: false,
             assembly: Assembly::default(),
             revisions: BTreeMap::new(),
-            domains: BTreeMap::new(),
-            serials: BTreeMap::new(),
+            newest: 0,
             told: BTreeMap::new(),
             standings: BTreeMap::new(),
             leaving: Vec::new(),
@@ -129,39 +122,38 @@ impl Work {
     fn take_in(&mut self, change: IntentChange) {
         match change {
             IntentChange::Present { collection, project, object, .. } if object.phase == Phase::Live => {
+                self.newest = self.newest.max(object.revision);
                 if let Err(problem) = self.present(&collection, &project, &object) {
                     tracing::error!(id = object.id, %problem, "cannot serve what was accepted");
                 }
             }
             IntentChange::Present { object, .. } => {
+                self.newest = self.newest.max(object.revision);
                 self.forget(&object.id);
                 self.leaving.push(object.id);
             }
             IntentChange::Gone { id, .. } => self.forget(&id),
-            IntentChange::Synced => self.synced = true,
+            IntentChange::Synced { revision } => {
+                self.newest = self.newest.max(revision);
+                self.synced = true;
+            }
         }
     }
 
     fn present(&mut self, collection: &str, project: &Project, object: &RawObject) -> Result<(), Unreadable> {
         let id = object.id.clone();
         if collection == Zone::COLLECTION {
-            let writer = Writer::read(&project.name, &Zone::deserialize(&object.intent)?)?;
-            let before = ZoneState::deserialize(&object.reality.state).unwrap_or_default().serial;
-            let last = self.serials.entry(writer.domain.clone()).or_default();
-            *last = before.max(*last);
-            self.assembly.zones.insert(id.clone(), writer);
+            self.assembly.put_zone(&id, Writer::read(&project.name, &Zone::deserialize(&object.intent)?)?);
         } else {
             let zone = object.parent.clone().ok_or(Unreadable::NoZone)?;
-            let parsed = parse(&Record::deserialize(&object.intent)?);
-            self.assembly.records.insert(id.clone(), (zone, parsed));
+            self.assembly.put_record(&id, zone, parse(&Record::deserialize(&object.intent)?));
         }
         self.revisions.insert(id, object.intent_revision);
         Ok(())
     }
 
     fn forget(&mut self, id: &str) {
-        self.assembly.zones.remove(id);
-        self.assembly.records.remove(id);
+        self.assembly.remove(id);
         self.revisions.remove(id);
         self.told.remove(id);
         self.standings.remove(id);
@@ -172,68 +164,59 @@ impl Work {
         if !self.synced {
             return;
         }
-        let assembled = self.assembly.assemble();
-        self.publish(&assembled);
-        for id in std::mem::take(&mut self.leaving) {
+        let Assembled { domains, names, records, zones } = self.assembly.settle();
+        self.publish(domains, names);
+        for id in mem::take(&mut self.leaving) {
             self.reality.released(&id).await;
         }
-        self.report(assembled).await;
+        self.report_zones(zones).await;
+        self.report_records(records).await;
     }
 
-    fn publish(&mut self, assembled: &Assembled) {
-        let same_domains = assembled.domains.keys().eq(self.domains.keys());
-        let mut before = std::mem::take(&mut self.domains);
-        let mut news = !same_domains || self.served.load().is_none();
-        for (name, contents) in &assembled.domains {
-            let kept = before.remove(name).filter(|domain| same_domains && domain.contents == *contents);
-            let domain = kept.unwrap_or_else(|| {
-                news = true;
-                let zone = self.build(name, contents, assembled);
-                Domain { contents: contents.clone(), zone }
-            });
-            self.domains.insert(name.clone(), domain);
-        }
-        if news {
-            let zones = self.domains.values().map(|domain| Arc::clone(&domain.zone));
-            self.served.store(Some(Arc::new(Catalog::new(zones))));
-        }
+    fn publish(&mut self, domains: Option<BTreeSet<Name>>, names: Vec<(Name, Sets)>) {
+        let serial = self.serial();
+        let Some(domains) = domains else { return self.served.change(names, serial) };
+        let zones = domains.iter().map(|name| {
+            let below = domains.iter().filter(|other| *other != name && other.is_within(name));
+            ServedZone::new(name, serial, &self.options.name_servers, below)
+        });
+        let mut catalog = Catalog::new(zones);
+        catalog.change(names, serial);
+        self.served.replace(catalog);
     }
 
-    fn build(&mut self, name: &Name, contents: &Contents, assembled: &Assembled) -> Arc<ServedZone> {
-        // seconds, as many name servers count: it grows over restarts, and a burst of changes runs ahead of the clock
-        let now = u32::try_from(self.world.now().as_second()).unwrap_or(0);
-        let serial = self.serials.entry(name.clone()).or_default();
-        *serial = now.max(serial.saturating_add(1));
-        let below = assembled.domains.keys().filter(|other| *other != name && other.is_within(name));
-        Arc::new(ServedZone::build(name, *serial, &self.options.name_servers, contents, below))
+    /// The next serial number: each is used once (RFC 1982). What a crash may have lost is skipped by the store.
+    #[allow(clippy::cast_possible_truncation, reason = "they are counted in a circle")]
+    fn serial(&mut self) -> u32 {
+        self.newest += 1;
+        self.newest as u32
     }
 
-    async fn report(&mut self, assembled: Assembled) {
-        for (id, report) in assembled.zones {
-            let state = self.zone_state(&id, &report);
-            let Some(told) = self.revisions.get(&id).map(|of| (*of, state, report.members)) else { continue };
-            if self.told.get(&id) != Some(&told) {
-                self.told.insert(id.clone(), told.clone());
-                self.tell(id, told.0, &told.1, told.2).await;
+    async fn report_zones(&mut self, zones: BTreeMap<ObjectId, ZoneReport>) {
+        for (id, report) in zones {
+            let Some(of) = self.revisions.get(&id) else { continue };
+            let state = ZoneState {
+                name_servers: self.options.name_servers.iter().map(ToString::to_string).collect(),
+                records: report.served,
+                unserved_records: report.unserved,
+                overlaps: report.overlaps,
+            };
+            let now = (*of, state, report.members);
+            if self.told.get(&id) != Some(&now) {
+                self.told.insert(id.clone(), now.clone());
+                self.tell(id, now.0, &now.1, now.2).await;
             }
         }
-        for (id, standing) in assembled.records {
+    }
+
+    async fn report_records(&mut self, records: BTreeMap<ObjectId, Member>) {
+        for (id, standing) in records {
             let Some(of) = self.revisions.get(&id) else { continue };
             let now = (*of, standing);
             if self.standings.get(&id) != Some(&now) {
                 self.standings.insert(id.clone(), now.clone());
                 self.tell(id, now.0, &RecordState { standing: now.1 }, BTreeMap::new()).await;
             }
-        }
-    }
-
-    fn zone_state(&self, id: &str, report: &ZoneReport) -> ZoneState {
-        let domain = self.assembly.zones.get(id).and_then(|writer| self.domains.get(&writer.domain));
-        ZoneState {
-            name_servers: self.options.name_servers.iter().map(ToString::to_string).collect(),
-            records: report.served,
-            overlaps: report.overlaps.clone(),
-            serial: domain.map_or(0, |domain| domain.zone.serial),
         }
     }
 

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, BufReader},
@@ -16,10 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    answer::{Transport, respond},
-    zone::Catalog,
-};
+use super::{answer::Transport, served::Served};
 use crate::runtime::Drain;
 
 /// Where the server listens when nothing else is said.
@@ -37,9 +33,6 @@ const RECEIVE_BUFFER: usize = 1 << 20;
 const PAUSE: Duration = Duration::from_millis(50);
 /// When any port will do: how often one is looked for that is free for both.
 const TRIES: usize = 16;
-
-/// What is served now; none before all was read once.
-pub type Served = Arc<ArcSwapOption<Catalog>>;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -78,8 +71,8 @@ impl Listeners {
     /// Answers until the drain starts.
     pub fn serve(self, served: &Served, drain: &Drain) {
         for (_, udp, tcp) in self.sockets {
-            drain.spawn(until(drain.clone(), serve_udp(udp, Arc::clone(served))));
-            drain.spawn(until(drain.clone(), accept(tcp, Arc::clone(served), drain.clone())));
+            drain.spawn(until(drain.clone(), serve_udp(udp, served.clone())));
+            drain.spawn(until(drain.clone(), accept(tcp, served.clone(), drain.clone())));
         }
     }
 }
@@ -147,7 +140,7 @@ async fn serve_udp(socket: UdpSocket, served: Served) {
         };
         // nobody can be at port 0
         let request = buffer.get(..length).filter(|_| from.port() != 0).unwrap_or_default();
-        let answer = respond(served.load().as_deref(), request, Transport::Udp);
+        let answer = served.answer(request, Transport::Udp);
         if let Some(answer) = answer
             && let Err(problem) = socket.send_to(&answer, from).await
         {
@@ -162,7 +155,7 @@ async fn accept(listener: TcpListener, served: Served, drain: Drain) {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let connection = connection(stream, Arc::clone(&served));
+                let connection = connection(stream, served.clone());
                 let stop = drain.clone();
                 drain.spawn(async move {
                     until(stop, connection).await;
@@ -184,7 +177,7 @@ async fn connection(stream: TcpStream, served: Served) {
     let (reader, mut writer) = stream.into_split();
     let (mut reader, mut request) = (BufReader::new(reader), Vec::new());
     while let Ok(Ok(())) = timeout(IDLE, read_message(&mut reader, &mut request)).await {
-        let Some(answer) = respond(served.load().as_deref(), &request, Transport::Tcp) else { return };
+        let Some(answer) = served.answer(&request, Transport::Tcp) else { return };
         let Ok(length) = u16::try_from(answer.len()) else { return };
         // one write: length and message belong into one segment (RFC 7766 section 8)
         let message = [&length.to_be_bytes()[..], &answer].concat();

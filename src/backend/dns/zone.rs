@@ -1,10 +1,13 @@
-//! What is served: domains, each an immutable tree of labels.
+//! What is served: domains, each a tree of labels.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hickory_proto::rr::Name as WireName;
 
-use crate::rules::dns::{Name, RecordData, RecordType};
+use crate::rules::dns::{Name, RecordData};
 
 /// Number of the type SOA.
 pub const SOA: u16 = 6;
@@ -58,13 +61,15 @@ impl RecordSet {
     }
 }
 
-/// The records of a domain by name and type.
-pub type Contents = BTreeMap<(Name, RecordType), Arc<RecordSet>>;
+/// All records of one name, by the number of the type.
+pub type Sets = BTreeMap<u16, Arc<RecordSet>>;
 
 #[derive(Debug, Default)]
 struct Node {
     children: BTreeMap<Label, Node>,
-    sets: BTreeMap<u16, Arc<RecordSet>>,
+    sets: Sets,
+    /// Whether it exists though there is nothing at it or below it.
+    kept: bool,
 }
 
 /// One domain.
@@ -76,6 +81,8 @@ pub struct Zone {
     pub serial: u32,
     /// The SOA record with the time to live that it has in negative answers.
     pub negative: RecordSet,
+    /// The SOA record without its numbers.
+    authority: Vec<u8>,
     depth: usize,
     root: Node,
 }
@@ -103,31 +110,40 @@ pub enum Wanted {
 }
 
 impl Zone {
-    /// The zone of a domain. `below` are further domains that are served beside it and are in it: the names down to them exist.
+    /// A domain with nothing in it but its own records. `below` are further domains that are served beside it and are in it: the
+    /// names down to them exist.
     #[must_use]
-    pub fn build<'a>(
-        domain: &Name,
-        serial: u32,
-        name_servers: &[Name],
-        contents: &Contents,
-        below: impl Iterator<Item = &'a Name>,
-    ) -> Self {
+    pub fn new<'a>(domain: &Name, serial: u32, name_servers: &[Name], below: impl Iterator<Item = &'a Name>) -> Self {
         let depth = domain.labels().count();
         let mut root = Node::default();
-        for ((name, of), set) in contents {
-            root.down(path_of(name), depth).sets.insert(of.code(), Arc::clone(set));
-        }
         for name in below {
-            root.down(path_of(name), depth);
+            root.down(path_of(name), depth).kept = true;
         }
-        let soa = start_of_authority(domain, serial, name_servers);
         let servers = name_servers.iter().map(Name::wire).collect();
         root.sets.insert(NS, Arc::new(RecordSet { ttl: OWN_TTL, values: servers, target: None }));
-        let negative = RecordSet { ttl: NEGATIVE_TTL.min(OWN_TTL), values: vec![soa.clone()], target: None };
-        root.sets.insert(SOA, Arc::new(RecordSet { ttl: OWN_TTL, values: vec![soa], target: None }));
         // a name that was read has a form on the wire
         let apex = WireName::from_labels(domain.labels().map(str::as_bytes)).unwrap_or_default();
-        Self { apex, serial, negative, depth, root }
+        let negative = RecordSet { ttl: NEGATIVE_TTL.min(OWN_TTL), values: Vec::new(), target: None };
+        let mut zone = Self { apex, serial, negative, authority: authority(domain, name_servers), depth, root };
+        zone.stamp(serial);
+        zone
+    }
+
+    /// Gives a name these records and no others, the zone's own aside. False when it had them already.
+    pub fn put(&mut self, name: &Name, sets: Sets) -> bool {
+        self.root.put(path_of(name).get(self.depth..).unwrap_or_default(), sets)
+    }
+
+    /// Gives the zone another serial number.
+    pub fn stamp(&mut self, serial: u32) {
+        self.serial = serial;
+        let mut soa = self.authority.clone();
+        let [refresh, retry, expire] = TIMES;
+        for number in [serial, refresh, retry, expire, NEGATIVE_TTL] {
+            soa.extend(number.to_be_bytes());
+        }
+        self.negative.values = vec![soa.clone()];
+        self.root.sets.insert(SOA, Arc::new(RecordSet { ttl: OWN_TTL, values: vec![soa], target: None }));
     }
 
     /// What the zone says about a name in it: RFC 1034 section 4.3.2, with the wildcards of RFC 4592.
@@ -150,6 +166,27 @@ impl Node {
         path.into_iter().skip(depth).fold(self, |node, label| node.children.entry(label).or_default())
     }
 
+    fn put(&mut self, path: &[Label], mut sets: Sets) -> bool {
+        let Some((label, rest)) = path.split_first() else {
+            for own in [SOA, NS] {
+                sets.extend(self.sets.get(&own).map(|set| (own, Arc::clone(set))));
+            }
+            let news = self.sets != sets;
+            self.sets = sets;
+            return news;
+        };
+        if sets.is_empty() && !self.children.contains_key(label) {
+            return false;
+        }
+        let child = self.children.entry(label.clone()).or_default();
+        let news = child.put(rest, sets);
+        // a name that has nothing, and nothing below it, does not exist
+        if child.sets.is_empty() && child.children.is_empty() && !child.kept {
+            self.children.remove(label);
+        }
+        news
+    }
+
     fn answer(&self, wanted: Wanted) -> Found<'_> {
         let set = match wanted {
             Wanted::Type(of) => self.sets.get_key_value(&of),
@@ -164,34 +201,49 @@ impl Node {
     }
 }
 
-/// RFC 1035 section 3.3.13.
-fn start_of_authority(domain: &Name, serial: u32, name_servers: &[Name]) -> Vec<u8> {
-    let mut soa = name_servers.first().unwrap_or(domain).wire();
-    soa.extend_from_slice(b"\x0ahostmaster");
-    soa.extend(domain.wire());
-    let [refresh, retry, expire] = TIMES;
-    for number in [serial, refresh, retry, expire, NEGATIVE_TTL] {
-        soa.extend(number.to_be_bytes());
-    }
-    soa
+/// RFC 1035 section 3.3.13, up to the numbers.
+fn authority(domain: &Name, name_servers: &[Name]) -> Vec<u8> {
+    let server = name_servers.first().unwrap_or(domain).wire();
+    [&server[..], b"\x0ahostmaster", &domain.wire()].concat()
 }
 
 /// All domains that are served.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    zones: BTreeMap<Path, Arc<Zone>>,
+    zones: BTreeMap<Path, Zone>,
 }
 
 impl Catalog {
     /// Serves these.
     #[must_use]
-    pub fn new(zones: impl Iterator<Item = Arc<Zone>>) -> Self {
+    pub fn new(zones: impl Iterator<Item = Zone>) -> Self {
         Self { zones: zones.map(|zone| (path(&zone.apex), zone)).collect() }
     }
 
     /// The zone that knows best about a name: the one whose domain has the most labels.
     #[must_use]
     pub fn closest(&self, name: &[Label]) -> Option<&Zone> {
-        (1..=name.len()).rev().find_map(|labels| self.zones.get(name.get(..labels)?)).map(Arc::as_ref)
+        self.home(name).and_then(|domain| self.zones.get(domain))
+    }
+
+    /// Gives each name its records; domains in which something changed get the serial number.
+    pub fn change(&mut self, names: impl IntoIterator<Item = (Name, Sets)>, serial: u32) {
+        let mut changed = BTreeSet::new();
+        for (name, sets) in names {
+            let path = path_of(&name);
+            let Some(domain) = self.home(&path) else { continue };
+            if self.zones.get_mut(domain).is_some_and(|zone| zone.put(&name, sets)) && !changed.contains(domain) {
+                changed.insert(domain.to_vec());
+            }
+        }
+        for domain in changed {
+            if let Some(zone) = self.zones.get_mut(&domain) {
+                zone.stamp(serial);
+            }
+        }
+    }
+
+    fn home<'a>(&self, name: &'a [Label]) -> Option<&'a [Label]> {
+        (1..=name.len()).rev().filter_map(|labels| name.get(..labels)).find(|domain| self.zones.contains_key(*domain))
     }
 }

@@ -153,10 +153,10 @@ impl Feeder {
         if !self.take_in(&commits).await? {
             return Ok(());
         }
-        if !std::mem::replace(synced, true) {
-            self.send(IntentChange::Synced).await?;
-        }
         let mut position = commits.last().map_or(position, |commit| commit.revision);
+        if !std::mem::replace(synced, true) {
+            self.send(IntentChange::Synced { revision: position }).await?;
+        }
         while let Ok(commits) = self.store.log().wait(position, STEP).await {
             if !self.take_in(&commits).await? {
                 return Ok(());

@@ -92,7 +92,7 @@ async fn next(intents: &mut Intents) -> String {
         IntentChange::Present { object, .. } if object.phase == Phase::Live => format!("+{}", object.id),
         IntentChange::Present { object, .. } => format!("~{}", object.id),
         IntentChange::Gone { id, .. } => format!("-{id}"),
-        IntentChange::Synced => ".".to_owned(),
+        IntentChange::Synced { .. } => ".".to_owned(),
     }
 }
 
@@ -146,7 +146,7 @@ async fn who_lost_the_log_is_told_the_difference() {
             told.push(match change {
                 IntentChange::Present { object, .. } => format!("{} {}", object.id, object.phase),
                 IntentChange::Gone { id, .. } => format!("{id} gone"),
-                IntentChange::Synced => ".".to_owned(),
+                IntentChange::Synced { .. } => ".".to_owned(),
             });
         }
         told

@@ -61,8 +61,11 @@ impl Kind for DnsZones {
             patterns: overlap.patterns.clone(),
         });
         let degraded = unserved.first().map(|first| {
-            let message =
-                format!("{} records are not served; {}: {}", reality.members.len(), first.name, first.message);
+            let records = match reality.state.unserved_records {
+                0 | 1 => "1 record is".to_owned(),
+                more => format!("{more} records are"),
+            };
+            let message = format!("{records} not served; {}: {}", first.name, first.message);
             Remark::new(Reason::RecordsNotServed, message)
         });
         let status = Status {
@@ -117,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_status_tells_what_is_served_and_what_is_not() {
-        let state = json!({"nameServers": ["ns.localhost"], "records": 2, "serial": 7,
+        let state = json!({"nameServers": ["ns.localhost"], "records": 2,
             "overlaps": [{"id": "dz-2", "name": "other", "patterns": ["*.shop.example.dev"]}]});
         let report = reported(
             &state,
@@ -126,7 +129,7 @@ mod tests {
         );
         assert!(report.unreal.is_none());
         let degraded = report.degraded.unwrap();
-        assert_eq!(degraded.message, "1 records are not served; a.example.dev/A: add a pattern");
+        assert_eq!(degraded.message, "1 record is not served; a.example.dev/A: add a pattern");
         let right = json!({"nameServers": ["ns.localhost"], "records": 2,
             "overlaps": [{"id": "dz-2", "name": "other", "patterns": ["*.shop.example.dev"]}],
             "unservedRecords": [{"name": "a.example.dev/A", "state": "NotServed", "reason": "OutsidePatterns",

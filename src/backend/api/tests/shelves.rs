@@ -138,7 +138,7 @@ impl Plane for Shelving {
                         }
                     }
                     IntentChange::Gone { collection, id } => self.tell(format!("-{collection} {id}")),
-                    IntentChange::Synced => self.tell(".".to_owned()),
+                    IntentChange::Synced { .. } => self.tell(".".to_owned()),
                 },
             }
             if *self.release.borrow() {

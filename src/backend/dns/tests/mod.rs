@@ -5,31 +5,35 @@ mod lookup;
 mod plane;
 mod sockets;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hickory_proto::{
     op::{Edns, Message, MessageType, OpCode, Query},
     rr::{Name as WireName, RData, RecordType as WireType},
 };
 
-use super::zone::{Catalog, Contents, RecordSet, Zone};
+use super::zone::{Catalog, RecordSet, Sets, Zone};
 use crate::rules::dns::{Alphabet, Name, RecordType, parse_set};
 
 pub fn name(text: &str) -> Name {
     Name::parse_owner(text, Alphabet::Underscore).unwrap()
 }
 
-pub fn contents(records: &[(&str, RecordType, &[&str])]) -> Contents {
-    let set = |of, values: &[&str]| {
-        let values: Vec<_> = values.iter().map(|value| (*value).to_owned()).collect();
-        Arc::new(RecordSet::new(60, &parse_set(of, &values).unwrap()))
-    };
-    records.iter().map(|(owner, of, values)| ((name(owner), *of), set(*of, values))).collect()
+pub fn set(of: RecordType, values: &[&str]) -> Arc<RecordSet> {
+    let values: Vec<_> = values.iter().map(|value| (*value).to_owned()).collect();
+    Arc::new(RecordSet::new(60, &parse_set(of, &values).unwrap()))
 }
 
-pub fn zone(domain: &str, records: &[(&str, RecordType, &[&str])], below: &[Name]) -> Arc<Zone> {
-    let servers = [name("ns.localhost")];
-    Arc::new(Zone::build(&name(domain), 7, &servers, &contents(records), below.iter()))
+pub fn zone(domain: &str, records: &[(&str, RecordType, &[&str])], below: &[Name]) -> Zone {
+    let mut zone = Zone::new(&name(domain), 7, &[name("ns.localhost")], below.iter());
+    let mut names = BTreeMap::<Name, Sets>::new();
+    for (owner, of, values) in records {
+        names.entry(name(owner)).or_default().insert(of.code(), set(*of, values));
+    }
+    for (name, sets) in names {
+        assert!(zone.put(&name, sets));
+    }
+    zone
 }
 
 /// RFC 4592 section 2.2.1's example, and more.

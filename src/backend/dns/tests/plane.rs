@@ -35,6 +35,18 @@ struct Rig {
     client: UdpSocket,
 }
 
+/// The store, as soon as whoever had it before has let go of it.
+async fn opened(folder: &Path) -> Arc<dyn Store> {
+    let start = Instant::now();
+    loop {
+        match RedbStore::open(&folder.join("store"), &World::real()) {
+            Ok(store) => return Arc::new(store),
+            Err(problem) => assert!(start.elapsed() < SOON, "{problem}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 fn anything(_: Option<&Value>, _: &Value) -> Result<(), Problem> {
     Ok(())
 }
@@ -45,7 +57,7 @@ fn owner_of(_: &dyn View, domain: &str) -> Result<Option<String>, StoreProblem> 
 
 impl Rig {
     async fn new(folder: &Path) -> Self {
-        let store: Arc<dyn Store> = Arc::new(RedbStore::open(&folder.join("store"), &World::real()).unwrap());
+        let store: Arc<dyn Store> = opened(folder).await;
         let work = |tx: &mut dyn Transaction| {
             tenants::ensure_organization(tx, "org-1", "acme")?;
             Ok(tenants::ensure_project(tx, "prj-1", "acme", "shop")?.0)
@@ -56,7 +68,7 @@ impl Rig {
         let listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
         let server = listeners.addresses()[0];
         let (intents, reporter) = hub::connect(&store, &collections, &drain);
-        let plane = DnsPlane::new(listeners, Options { name_servers: vec![name("ns.localhost")] }, World::real());
+        let plane = DnsPlane::new(listeners, Options { name_servers: vec![name("ns.localhost")] });
         drain.spawn(plane.run(intents, reporter, drain.clone()));
         let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         Self { store, collections, project, drain, server, client }
@@ -247,4 +259,70 @@ async fn beside_many_records_a_new_one_is_served_soon() {
     let took = rig.until("new.example.dev.", 1, |answer| answer.answers.len() == 1).await;
     // ten times what is promised: the machine may be busy
     assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_answers_the_same_and_the_serial_number_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = Rig::new(folder.path()).await;
+    rig.zone("dz-1", &["*.example.dev"]).await;
+    // far more changes than seconds
+    for n in 0..60 {
+        rig.record(format!("dr-{n}"), "dz-1", a(&format!("n{n}.example.dev"), &["192.0.2.1"])).await;
+    }
+    rig.until("n59.example.dev.", 1, |answer| answer.answers.len() == 1).await;
+    // the newest goes: no object that is left knows its revision
+    rig.delete("dns-zones/records", Some("dz-1"), "dr-59").await;
+    rig.until("n59.example.dev.", 1, |answer| u16::from(answer.metadata.response_code) == 3).await;
+    let asked = ["n0.example.dev.", "n58.example.dev.", "n59.example.dev.", "none.example.dev."];
+    let mut before = Vec::new();
+    for name in asked {
+        before.push(texts(&rig.ask(name, 1).await.answers));
+    }
+    let last = serial(&rig.ask("example.dev.", 6).await);
+    assert!(rig.drain.finish(SOON).await);
+    drop(rig);
+    let rig = Rig::new(folder.path()).await;
+    rig.until("example.dev.", 6, |answer| serial(answer) > 0).await;
+    let next = serial(&rig.ask("example.dev.", 6).await);
+    assert!(next > last, "{next} after {last}");
+    for (name, before) in asked.into_iter().zip(before) {
+        assert_eq!(texts(&rig.ask(name, 1).await.answers), before, "{name}");
+    }
+}
+
+/// What one change of a record costs among few and among many.
+#[test]
+fn a_change_costs_the_same_among_few_and_among_many() {
+    use crate::backend::dns::{assembly::*, served::Served};
+    let record = |n: u32, last: u32| {
+        let values = vec![format!("192.0.2.{last}")];
+        parse(&wire::Record { name: format!("n{n}.example.dev"), of: RecordType::A, ttl: None, values })
+    };
+    let zone = wire::Zone { name: "z".into(), domain: "example.dev".into(), patterns: vec!["*.example.dev".into()] };
+    let cost = |records: u32| {
+        let (mut assembly, served) = (Assembly::default(), Served::default());
+        assembly.put_zone("z", Writer::read("shop", &zone).unwrap());
+        (0..records).for_each(|n| assembly.put_record(&format!("r{n}"), "z".into(), record(n, 1)));
+        let start = Instant::now();
+        served.replace(Catalog::new(
+            [Zone::new(&name("example.dev"), 1, &[name("ns.y")], std::iter::empty())].into_iter(),
+        ));
+        served.change(assembly.settle().names, 2);
+        let all = start.elapsed();
+        // the least of many: other work of the machine shows in the others
+        let one = (0..200).map(|n| {
+            let start = Instant::now();
+            assembly.put_record("r7", "z".into(), record(7, n % 250));
+            served.change(assembly.settle().names, 3 + n);
+            start.elapsed()
+        });
+        let one = one.min().unwrap();
+        println!("{records} records: all {all:?}, one change {one:?}");
+        one
+    };
+    let (few, many) = (cost(100), cost(30_000));
+    cost(10_000);
+    // three hundred times as many
+    assert!(many < few * 30, "{many:?} instead of {few:?}");
 }

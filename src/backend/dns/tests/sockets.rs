@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use arc_swap::ArcSwapOption;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
@@ -11,14 +10,16 @@ use tokio::{
 
 use super::*;
 use crate::{
-    backend::dns::server::{Listeners, Served},
+    backend::dns::{served::Served, server::Listeners},
     runtime::Drain,
 };
 
 const SOON: Duration = Duration::from_secs(5);
 
 fn served() -> Served {
-    Arc::new(ArcSwapOption::from(Some(Arc::new(catalog()))))
+    let served = Served::default();
+    served.replace(catalog());
+    served
 }
 
 fn start(drain: &Drain) -> Vec<SocketAddr> {

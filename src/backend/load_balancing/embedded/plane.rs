@@ -129,7 +129,7 @@ impl Work {
                     running.orders.send_replace(Order::Forget);
                 }
             }
-            IntentChange::Synced => {}
+            IntentChange::Synced { .. } => {}
         }
     }
 

@@ -192,7 +192,7 @@ impl Work {
                 self.reality.released(&object.id).await;
             }
             IntentChange::Gone { id, .. } => self.forget(&id),
-            IntentChange::Synced => self.synced = true,
+            IntentChange::Synced { .. } => self.synced = true,
         }
     }
 

@@ -84,7 +84,7 @@ impl Plane for EmbeddedPlane {
                 }
             };
             match change {
-                Some(IntentChange::Synced) => {
+                Some(IntentChange::Synced { .. }) => {
                     store.publish();
                     if let Some(listener) = listener.take() {
                         let service = server::service(vault.clone(), store.directory.clone());
@@ -154,7 +154,7 @@ impl Store {
                 self.grants.remove(&id);
                 self.publish();
             }
-            IntentChange::Present { .. } | IntentChange::Synced => {}
+            IntentChange::Present { .. } | IntentChange::Synced { .. } => {}
         }
     }
 

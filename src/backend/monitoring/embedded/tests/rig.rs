@@ -158,7 +158,7 @@ impl Rig {
     }
 
     pub async fn synced(&self) {
-        self.intents.send(IntentChange::Synced).await.unwrap();
+        self.intents.send(IntentChange::Synced { revision: 1 }).await.unwrap();
     }
 
     pub async fn object(&mut self, id: &str, intent: Value, state: Value) {

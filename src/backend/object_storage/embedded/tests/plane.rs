@@ -88,7 +88,7 @@ async fn a_bucket_lives_and_goes() {
     let mut plane = start();
     plane.tell(Bucket::COLLECTION, "os-1", Phase::Live, false).await;
     plane.tell(Credential::COLLECTION, "osc-1", Phase::Live, false).await;
-    plane.intents.send(IntentChange::Synced).await.unwrap();
+    plane.intents.send(IntentChange::Synced { revision: 1 }).await.unwrap();
     let RealityChange::Report { id, of, state, .. } = plane.heard().await else { panic!() };
     assert_eq!((id.as_str(), of, &state["region"]), ("os-1", 5, &json!("local-1")));
     assert_eq!(state["usage"], json!({"objects": 0, "bytes": 0}));
