@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     exports,
+    laws::kinds,
     rig::{Rig, Scene, alone, permissions, until, within},
     servers::ready_balancer,
     tools::root,
@@ -87,6 +88,11 @@ async fn everything(rig: &'static Rig) {
             crate::rig::condition(&scene.get(KIND, "web").await.unwrap(), "Degraded").is_none()
         })
         .await;
+    }
+    for law in kinds() {
+        law.make(&scene, "any").await;
+        scene.delete(law.kind, "any").await;
+        scene.until_gone(law.kind, "any").await;
     }
     // A Secret of ours: made, made again when it is gone, set right.
     let spec = json!({"projectRef": {"name": "own"}, "bucketName": "{scene}"});
