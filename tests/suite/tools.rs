@@ -1,8 +1,11 @@
 //! The programs that people use: kubectl, and our own binary as a command.
 
-use std::{path::Path, process::Stdio};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::rig::Rig;
 
@@ -32,9 +35,20 @@ impl Output {
 
 /// kubectl as the cluster's admin, from the repository's root.
 pub async fn kubectl(rig: &Rig, arguments: &[&str]) -> Output {
+    run(Command::new(kubectl_path()).arg("--kubeconfig").arg(&rig.kubeconfig).args(arguments)).await
+}
+
+/// kubectl that goes on until it is dropped; what it prints grows in `to`.
+pub fn kubectl_watch(rig: &Rig, arguments: &[&str], to: &Path) -> Child {
+    let out = std::fs::File::create(to).expect("a file");
+    let mut command = Command::new(kubectl_path());
+    command.arg("--kubeconfig").arg(&rig.kubeconfig).args(arguments).stdin(Stdio::null()).stdout(out);
+    command.kill_on_drop(true).spawn().expect("the program is installed")
+}
+
+fn kubectl_path() -> PathBuf {
     let installed = root().join(".tools/bin/kubectl");
-    let program = if installed.exists() { installed.as_path() } else { Path::new("kubectl") };
-    run(Command::new(program).arg("--kubeconfig").arg(&rig.kubeconfig).args(arguments)).await
+    if installed.exists() { installed } else { PathBuf::from("kubectl") }
 }
 
 /// Our own binary.

@@ -61,8 +61,11 @@ impl Kind for DnsZones {
             patterns: overlap.patterns.clone(),
         });
         let degraded = unserved.first().map(|first| {
-            let message =
-                format!("{} records are not served; {}: {}", reality.members.len(), first.name, first.message);
+            let count = match reality.members.len() {
+                1 => "1 record is".to_owned(),
+                many => format!("{many} records are"),
+            };
+            let message = format!("{count} not served; {}: {}", first.name, first.message);
             Remark::new(Reason::RecordsNotServed, message)
         });
         let status = Status {
@@ -126,7 +129,7 @@ mod tests {
         );
         assert!(report.unreal.is_none());
         let degraded = report.degraded.unwrap();
-        assert_eq!(degraded.message, "1 records are not served; a.example.dev/A: add a pattern");
+        assert_eq!(degraded.message, "1 record is not served; a.example.dev/A: add a pattern");
         let right = json!({"nameServers": ["ns.localhost"], "records": 2,
             "overlaps": [{"id": "dz-2", "name": "other", "patterns": ["*.shop.example.dev"]}],
             "unservedRecords": [{"name": "a.example.dev/A", "state": "NotServed", "reason": "OutsidePatterns",
