@@ -271,3 +271,88 @@ async fn the_parameter_registry_is_served() {
         (&json!("ms"), &json!("timing"), &json!("Duration"))
     );
 }
+
+/// An intent with one thing wrong, and the field that the backend must name.
+fn wrong_intents() -> Vec<(&'static str, Value, &'static str)> {
+    let object = |change: Value, field| ("monitoring/objects", changed(probe("http://127.0.0.1:9/"), &change), field);
+    let rule = json!({"parameter": "timing.total", "operator": "GreaterThan", "threshold": "500ms"});
+    let condition = |change: Value, field| ("monitoring/conditions", changed(rule.clone(), &change), field);
+    vec![
+        object(json!({"name": 7}), "/name"),
+        object(json!({"type": "ICMP"}), "/type"),
+        object(json!({"type": "http"}), "/type"),
+        object(json!({"http": "http://127.0.0.1/"}), "/http"),
+        object(json!({"http": null}), "/http"),
+        object(json!({"http": {"url": null}}), "/http"),
+        object(json!({"http": {"url": 1}}), "/http/url"),
+        object(json!({"http": {"url": "/healthz"}}), "/http/url"),
+        object(json!({"http": {"url": "http://169.254.169.254/"}}), "/http/url"),
+        object(json!({"http": {"url": "http://10.0.0.1/"}}), "/http/url"),
+        object(json!({"http": {"method": "POST"}}), "/http/method"),
+        object(json!({"http": {"headers": {}}}), "/http/headers"),
+        object(json!({"http": {"expectedStatus": "200"}}), "/http/expectedStatus"),
+        object(json!({"http": {"expectedStatus": ["200", 204]}}), "/http/expectedStatus/1"),
+        object(json!({"http": {"expectedStatus": ["2xx", "6xx"]}}), "/http/expectedStatus/1"),
+        object(json!({"http": {"followRedirects": "yes"}}), "/http/followRedirects"),
+        object(json!({"type": "TCP", "http": null, "tcp": {"host": "db.example.com", "port": 70_000}}), "/tcp/port"),
+        object(json!({"type": "TCP", "http": null, "tcp": {"host": "db.example.com"}}), "/tcp"),
+        object(json!({"interval": 30}), "/interval"),
+        object(json!({"interval": "0s"}), "/interval"),
+        object(json!({"timeout": "1m"}), "/timeout"),
+        object(json!({"sourceRefs": []}), "/sourceRefs"),
+        condition(json!({"name": ""}), "/name"),
+        condition(json!({"parameter": 1}), "/parameter"),
+        condition(json!({"parameter": "latency"}), "/parameter"),
+        condition(json!({"operator": ">"}), "/operator"),
+        condition(json!({"operator": null}), ""),
+        condition(json!({"threshold": 0.5}), "/threshold"),
+        condition(json!({"threshold": true}), "/threshold"),
+        condition(json!({"threshold": "64Ki"}), "/threshold"),
+        condition(json!({"window": "1m"}), "/window"),
+        condition(json!({"window": {"duration": "2h"}}), "/window/duration"),
+        condition(json!({"window": {"duration": "1m", "function": "P99"}}), "/window/function"),
+        condition(json!({"for": 5}), "/for"),
+        condition(json!({"for": "x"}), "/for"),
+        condition(json!({"recovery": []}), "/recovery"),
+        condition(json!({"recovery": {"threshold": "1s"}}), "/recovery/threshold"),
+        condition(json!({"recovery": {"for": "25h"}}), "/recovery/for"),
+        condition(json!({"noData": "OK"}), "/noData"),
+        condition(json!({"severity": "Fatal"}), "/severity"),
+        condition(json!({"channelRefs": []}), "/channelRefs"),
+    ]
+}
+
+fn changed(mut intent: Value, change: &Value) -> Value {
+    intent["name"] = json!("x");
+    json_patch::merge(&mut intent, change);
+    intent
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_wire_api_names_the_field_that_is_wrong() {
+    let (rig, _peace) = rig().await;
+    let scene = Scene::new(rig, "wire").await;
+    let parent = rig
+        .wire
+        .create(&scene.name, "monitoring/objects", None, changed(probe("http://127.0.0.1:9/"), &json!({})))
+        .await;
+    for (collection, intent, field) in wrong_intents() {
+        let mut body = json!({"intent": intent});
+        if collection == "monitoring/conditions" {
+            body["parent"] = json!(parent.id);
+        }
+        let path = format!("/v3/projects/{}/{collection}", scene.name);
+        let answer = rig.wire.send(Method::POST, &path, None, Some(body)).await;
+        let (status, problem) = (answer.status(), answer.json::<Value>().await.expect("a problem"));
+        assert_eq!(
+            (status, &problem["code"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid")),
+            "{intent}: {problem}"
+        );
+        let found = problem["field"].as_str().unwrap_or_default();
+        assert!(found == format!("/intent{field}") || found == field, "{field}: {problem}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");
+    }
+    assert_eq!(scene.held("monitoring/objects").await.len(), 1, "none was taken");
+    assert_eq!(scene.held("monitoring/conditions").await.len(), 0, "none was taken");
+}
