@@ -51,6 +51,8 @@ pub struct Options {
     pub ipv6_address: Ipv6Addr,
     /// Whether targets may have loopback addresses. Only for a machine whose services may all be reached by all users.
     pub allow_loopback_targets: bool,
+    /// Whether probes may connect to private networks; targets of load balancers always may.
+    pub allow_private_probes: bool,
     /// Where DNS is served, over UDP and TCP; nowhere when empty.
     pub dns_listen: Vec<SocketAddr>,
     /// Names under which the world finds the DNS server.
@@ -75,6 +77,7 @@ impl Options {
             address_pool: load_balancing::POOL,
             ipv6_address: load_balancing::IPV6,
             allow_loopback_targets: false,
+            allow_private_probes: false,
             dns_listen: Vec::new(),
             dns_name_servers: dns::name_servers(),
             s3_listen: S3_LISTEN,
@@ -197,7 +200,8 @@ fn object_storage(
 fn monitoring(options: &Options, listeners: Vec<SocketAddr>, world: World) -> Service {
     // A balancer's address may be probed: it is what the project's users reach.
     let own = options.own_listeners.iter().copied().chain(listeners).collect();
-    let outbound = Outbound { allow_loopback: options.allow_loopback_targets, own, ..Outbound::default() };
+    let (allow_loopback, allow_private) = (options.allow_loopback_targets, options.allow_private_probes);
+    let outbound = Outbound { allow_loopback, allow_private, own, ..Outbound::default() };
     let settings = monitoring::Options { outbound: outbound.clone(), ..monitoring::Options::default() };
     Service {
         collections: monitoring::collections(outbound),

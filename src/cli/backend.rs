@@ -55,9 +55,12 @@ pub struct Args {
     /// The URL that S3 clients are told to use; by default that of --s3-listen.
     #[arg(long, env = "LOOPBACK_S3_URL")]
     s3_url: Option<String>,
-    /// Let load balancers reach what listens on this machine's loopback addresses.
+    /// Let load balancers and probes reach what listens on this machine's loopback addresses.
     #[arg(long, env = "LOOPBACK_OUTBOUND_ALLOW_LOOPBACK")]
     outbound_allow_loopback: bool,
+    /// Let probes reach private networks; load balancers always may.
+    #[arg(long, env = "LOOPBACK_OUTBOUND_ALLOW_PRIVATE")]
+    outbound_allow_private: bool,
     /// Seconds that connections through load balancers go on when the backend stops.
     #[arg(long, env = "LOOPBACK_STOP_DRAIN", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=3600))]
     stop_drain: u64,
@@ -79,6 +82,7 @@ impl From<Args> for Options {
             s3_listen: args.s3_listen,
             s3_url: args.s3_url,
             allow_loopback_targets: args.outbound_allow_loopback,
+            allow_private_probes: args.outbound_allow_private,
             stop_drain: Duration::from_secs(args.stop_drain),
             ..Self::new(args.api_listen, args.state_dir)
         }

@@ -114,6 +114,8 @@ pub enum Reason {
     MembersUnhealthy,
     /// Some records of the zone are not served; the status lists them.
     RecordsNotServed,
+    /// The backend cannot ask what is probed: nothing is said of whether it works.
+    NotMeasured,
     /// The backend differs from the spec and the management policy is `Observe`.
     DriftFound,
     /// The token lacks permissions that some kinds need; `status.permissions.missing` lists them.

@@ -32,7 +32,12 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         ),
         finished(
             MonitoringObject::crd(),
-            &[("Type", "string", ".spec.type"), ("Up", "boolean", ".status.up"), ("Since", "date", ".status.since")],
+            &[
+                ("Type", "string", ".spec.type"),
+                ("Up", "boolean", ".status.up"),
+                ("Why", "string", ".status.reason"),
+                ("Since", "date", ".status.since"),
+            ],
             Some(".status.id"),
         ),
         finished(

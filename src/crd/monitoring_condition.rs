@@ -33,8 +33,8 @@ pub struct MonitoringConditionSpec {
     /// The MonitoringObject in this namespace whose values are looked at. Cannot be changed.
     pub object_ref: LocalReference,
     /// What is looked at. `response.up`: 1 when the probe succeeded, else 0. `response.status`: the HTTP status.
-    /// `response.size`: bytes of the body. `timing.dns`, `timing.connect`, `timing.tls`, `timing.firstByte`, `timing.total`:
-    /// the time of that phase.
+    /// `response.size`: bytes of the body. `timing.dns`, `timing.connect`, `timing.tls`, `timing.firstByte`, `timing.transfer`,
+    /// `timing.total`: the time of that phase.
     #[schemars(schema_with = "schema::parameter")]
     pub parameter: String,
     /// How the value is compared with the threshold; the alert is for values that compare so.

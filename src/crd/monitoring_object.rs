@@ -140,8 +140,8 @@ pub struct MonitoringObjectStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::text")]
     pub last_handled_reconcile_at: Option<String>,
-    /// What is true of it: Ready, Synced, and, only while true, Reconciling, Stalled, Drifted and Paused. Ready says that it
-    /// is probed, not that its probes succeed.
+    /// What is true of it: Ready, Synced, and, only while true, Reconciling, Stalled, Degraded, Drifted and Paused. Ready
+    /// says that it is probed, not that its probes succeed; Degraded that the backend cannot ask, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -1,8 +1,15 @@
 //! The targets that the samples name: small HTTP servers that tell their name.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use axum::{Router, routing::get};
+use axum::{Router, http::StatusCode, routing::get};
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -22,7 +29,8 @@ pub struct DemoProblem {
     pub source: io::Error,
 }
 
-/// Serves the targets until `drain` starts: `/` answers the name, `/healthz` answers 200. Returns where they listen.
+/// Serves the targets until `drain` starts: `/` answers the name, `/healthz` answers 200, but 503 between a DELETE and a PUT
+/// of it. Returns where they listen.
 ///
 /// # Errors
 /// When an address is taken.
@@ -32,14 +40,30 @@ pub async fn serve(addresses: &[SocketAddr], drain: &Drain) -> Result<Vec<Socket
         let problem = |source| DemoProblem { address: *address, source };
         let listener = TcpListener::bind(address).await.map_err(problem)?;
         listening.push(listener.local_addr().map_err(problem)?);
-        let router = Router::new()
-            .route("/", get(move || async move { format!("{name}\n") }))
-            .route("/healthz", get(|| async { "ok\n" }));
+        let router = Router::new().route("/", get(move || async move { format!("{name}\n") })).merge(health());
         let stop = drain.clone();
         let server = axum::serve(listener, router).with_graceful_shutdown(async move { stop.wait().await });
         drain.spawn(async move { server.await });
     }
     Ok(listening)
+}
+
+/// The health of a target, which people may take away and give back to see what follows.
+fn health() -> Router {
+    let broken = Arc::new(AtomicBool::new(false));
+    let set = |to: bool, says: &'static str| {
+        let broken = Arc::clone(&broken);
+        async move || {
+            broken.store(to, Ordering::Relaxed);
+            says
+        }
+    };
+    let (fail, mend) = (set(true, "unwell from now on\n"), set(false, "well again\n"));
+    let answer = async move || match broken.load(Ordering::Relaxed) {
+        false => (StatusCode::OK, "ok\n"),
+        true => (StatusCode::SERVICE_UNAVAILABLE, "unwell\n"),
+    };
+    Router::new().route("/healthz", get(answer).delete(fail).put(mend))
 }
 
 /// Points the samples to where the targets listen.

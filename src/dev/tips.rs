@@ -3,8 +3,9 @@
 use std::{net::SocketAddr, path::Path};
 
 use kube::{Resource, api::DynamicObject};
+use serde::de::DeserializeOwned;
 
-use crate::crd::{DnsRecord, ObjectBucketCredential, ProjectLoadBalancer};
+use crate::crd::{DnsRecord, MonitoringCondition, MonitoringObject, ObjectBucketCredential, ProjectLoadBalancer};
 
 /// What the lines are made of.
 #[derive(Clone, Debug)]
@@ -33,6 +34,7 @@ pub fn text(place: &Place<'_>, objects: &[DynamicObject]) -> String {
     lines.extend(objects.iter().flat_map(|object| of_load_balancer(place, object)));
     lines.extend(objects.iter().filter_map(|object| of_record(place.dns?, object)));
     lines.extend(objects.iter().filter_map(|object| of_credential(place, object)));
+    lines.extend(objects.iter().flat_map(|object| of_condition(place, object, objects)));
     let token = quoted(place.token);
     let url = format!("http://{}/v3/projects/{}/load-balancers", place.api, place.project);
     lines.push(("the backend's view".to_owned(), format!(r#"curl -H "Authorization: Bearer $(cat {token})" {url}"#)));
@@ -42,10 +44,7 @@ pub fn text(place: &Place<'_>, objects: &[DynamicObject]) -> String {
 
 /// One line an address and service; a balancer that has no address yet has none.
 fn of_load_balancer(place: &Place<'_>, object: &DynamicObject) -> Vec<(String, String)> {
-    let is_balancer = object.types.as_ref().is_some_and(|types| types.kind == ProjectLoadBalancer::kind(&()));
-    let Some(balancer) = is_balancer.then(|| object.clone().try_parse::<ProjectLoadBalancer>().ok()).flatten() else {
-        return Vec::new();
-    };
+    let Some(balancer) = parsed::<ProjectLoadBalancer>(object) else { return Vec::new() };
     let addresses = balancer.status.map(|status| status.addresses).unwrap_or_default();
     let (name, namespace) =
         (object.metadata.name.as_deref().unwrap_or_default(), object.metadata.namespace.as_deref().unwrap_or_default());
@@ -67,8 +66,7 @@ fn of_load_balancer(place: &Place<'_>, object: &DynamicObject) -> Vec<(String, S
 }
 
 fn of_record(server: SocketAddr, object: &DynamicObject) -> Option<(String, String)> {
-    let is_record = object.types.as_ref().is_some_and(|types| types.kind == DnsRecord::kind(&()));
-    let spec = is_record.then(|| object.clone().try_parse::<DnsRecord>().ok()).flatten()?.spec;
+    let spec = parsed::<DnsRecord>(object)?.spec;
     // the names that the API server takes need no quotes in a shell, but for the star
     let name = spec.name.replacen('*', "anything", 1);
     let line = format!("dig @{} -p {} {name} {}", server.ip(), server.port(), spec.of);
@@ -87,6 +85,39 @@ fn of_credential(place: &Place<'_>, object: &DynamicObject) -> Option<(String, S
         format!("a file into bucket {}, with {namespace}/{secret}", credential.spec.bucket_ref.name),
         format!("env $({values}) {copy}"),
     ))
+}
+
+/// How to see a condition fire and clear: the demo's targets are unwell between a DELETE and a PUT of what is probed.
+fn of_condition(place: &Place<'_>, object: &DynamicObject, objects: &[DynamicObject]) -> Vec<(String, String)> {
+    let Some(condition) = parsed::<MonitoringCondition>(object) else { return Vec::new() };
+    let of_it = |probed: &MonitoringObject| {
+        probed.metadata.namespace == condition.metadata.namespace
+            && probed.metadata.name.as_deref() == Some(&*condition.spec.object_ref.name)
+    };
+    let probed = objects.iter().filter_map(parsed::<MonitoringObject>).find(of_it);
+    let Some(url) = probed.and_then(|probed| Some(probed.spec.http?.url)) else { return Vec::new() };
+    let name = condition.metadata.name.unwrap_or_default();
+    let namespace = condition.metadata.namespace.unwrap_or_default();
+    let awaited = |state: &str| {
+        let state = format!("--for=jsonpath='{{.status.alertState}}'={state}");
+        kubectl(place, &format!("wait {state} monitoringcondition/{name} -n {namespace} --timeout=30s"))
+    };
+    vec![
+        (format!("make what {name} watches unwell"), format!("curl -X DELETE {url}")),
+        ("it is Pending, then it fires".to_owned(), awaited("Firing")),
+        ("when and why".to_owned(), kubectl(place, &format!("describe monitoringcondition {name} -n {namespace}"))),
+        ("mend it".to_owned(), format!("curl -X PUT {url}")),
+        ("and it clears".to_owned(), awaited("Cleared")),
+    ]
+}
+
+/// An object, if it is of this kind.
+fn parsed<R>(object: &DynamicObject) -> Option<R>
+where
+    R: Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let is_it = object.types.as_ref().is_some_and(|types| types.kind == R::kind(&()));
+    is_it.then(|| object.clone().try_parse().ok()).flatten()
 }
 
 fn kubectl(place: &Place<'_>, arguments: &str) -> String {
@@ -142,7 +173,16 @@ mod tests {
             "spec": {"bucketRef": {"name": "assets"}, "access": "ReadWrite"}, "status": {"secretName": "assets-rw"},
         }))
         .unwrap();
-        let text = text(&place, &[namespace, balancer, record, credential]);
+        let monitored = |kind: &str, name: &str, spec: serde_json::Value| -> DynamicObject {
+            serde_json::from_value(json!({"apiVersion": "loopback.cloud/v1alpha1", "kind": kind,
+                "metadata": {"name": name, "namespace": "shop"}, "spec": spec}))
+            .unwrap()
+        };
+        let http = json!({"type": "HTTP", "http": {"url": "http://127.0.0.1:8081/healthz"}});
+        let down = json!({"objectRef": {"name": "checkout"}, "parameter": "response.up", "operator": "LessThan", "threshold": 1});
+        let (probed, condition) =
+            (monitored("MonitoringObject", "checkout", http), monitored("MonitoringCondition", "checkout-down", down));
+        let text = text(&place, &[namespace, balancer, record, credential, condition, probed]);
         for line in [
             "  kubectl --kubeconfig 'my state/kubeconfig' get loopback -A\n",
             "  curl http://127.10.0.1:8080/\n",
@@ -150,6 +190,9 @@ mod tests {
             "  dig @127.0.0.1 -p 5354 api.example.dev A\n",
             "  env $(kubectl --kubeconfig 'my state/kubeconfig' get secret assets-rw -n shop -o go-template='{{range",
             "describe projectloadbalancer web -n shop\n",
+            "  curl -X DELETE http://127.0.0.1:8081/healthz\n",
+            " wait --for=jsonpath='{.status.alertState}'=Firing monitoringcondition/checkout-down -n shop --timeout=30s\n",
+            "  curl -X PUT http://127.0.0.1:8081/healthz\n",
             "curl -H \"Authorization: Bearer $(cat .loopback/backend/admin-token)\" http://127.0.0.1:8480/v3/projects/shop/",
         ] {
             assert!(text.contains(line), "{line} not in\n{text}");

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Stdio};
 
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::rig::Rig;
 
@@ -32,12 +32,24 @@ impl Output {
 
 /// kubectl as the cluster's admin, from the repository's root.
 pub async fn kubectl(rig: &Rig, arguments: &[&str]) -> Output {
+    run(kubectl_command(rig).args(arguments)).await
+}
+
+/// kubectl that goes on until it is dropped; what it prints grows in `to`.
+pub fn kubectl_watch(rig: &Rig, arguments: &[&str], to: &Path) -> Child {
+    let out = std::fs::File::create(to).expect("a file");
+    let mut command = kubectl_command(rig);
+    command.args(arguments).stdin(Stdio::null()).stdout(out);
+    command.kill_on_drop(true).spawn().expect("the program is installed")
+}
+
+fn kubectl_command(rig: &Rig) -> Command {
     let installed = root().join(".tools/bin/kubectl");
-    let program = if installed.exists() { installed.as_path() } else { Path::new("kubectl") };
+    let mut command = Command::new(if installed.exists() { installed.as_path() } else { Path::new("kubectl") });
     // A cache of its own: another API server may have had this port, with other kinds.
-    let cache = rig.kubeconfig.with_file_name("kubectl-cache");
-    run(Command::new(program).arg("--cache-dir").arg(cache).arg("--kubeconfig").arg(&rig.kubeconfig).args(arguments))
-        .await
+    command.arg("--cache-dir").arg(rig.kubeconfig.with_file_name("kubectl-cache"));
+    command.arg("--kubeconfig").arg(&rig.kubeconfig);
+    command
 }
 
 /// Our own binary.

@@ -16,9 +16,39 @@ const DEPTH_LIMIT: usize = 32;
 pub(super) fn typed<I: Intent>(intent: &Value) -> Result<(), Problem> {
     let parsed: Result<I, _> = serde_path_to_error::deserialize(intent);
     match parsed {
-        Ok(_) => Ok(()),
+        Ok(parsed) => match serde_json::to_value(parsed) {
+            Ok(understood) => no_list_for_an_object(intent, &understood, &mut String::new()),
+            Err(problem) => Err(Problem::invalid("", problem.to_string())),
+        },
         Err(problem) => Err(Problem::invalid(pointer(problem.path()), problem.inner().to_string())),
     }
+}
+
+/// Refuses a list of values where an object with named fields belongs: serde takes one for the other.
+fn no_list_for_an_object(given: &Value, understood: &Value, at: &mut String) -> Result<(), Problem> {
+    let length = at.len();
+    match (given, understood) {
+        (Value::Array(_), Value::Object(_)) => {
+            return Err(Problem::invalid(at.as_str(), "invalid type: sequence, expected an object with named fields"));
+        }
+        (Value::Array(given), Value::Array(understood)) => {
+            for (index, (given, understood)) in given.iter().zip(understood).enumerate() {
+                at.push_str(&format!("/{index}"));
+                no_list_for_an_object(given, understood, at)?;
+                at.truncate(length);
+            }
+        }
+        (Value::Object(given), Value::Object(understood)) => {
+            for (key, given) in given {
+                let Some(understood) = understood.get(key) else { continue };
+                at.push_str(&format!("/{}", escaped(key)));
+                no_list_for_an_object(given, understood, at)?;
+                at.truncate(length);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Reads a request's body.
@@ -119,6 +149,8 @@ mod tests {
             (json!({"name": "a", "services": {"web": {"port": 1, "x": 1}}}), Some("/services/web/x")),
             (json!({"name": "a", "targets": {"t": {"address": "host", "port": 1}}}), Some("/targets/t/address")),
             (json!({"name": "a", "algorithm": "Best"}), Some("/algorithm")),
+            (json!(["a"]), Some("")),
+            (json!({"name": "a", "targets": {"t": ["127.0.0.1", 1]}}), Some("/targets/t")),
             (json!({"name": "a".repeat(70_000)}), Some("/name")),
             (json!({"name": "a", "targets": {"": {"address": "::1", "port": 1}}}), Some("/targets")),
         ] {

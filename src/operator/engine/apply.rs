@@ -125,9 +125,17 @@ fn denied(problem: &Problem) -> String {
     }
 }
 
+/// A JSON pointer as people write a field.
+pub(super) fn dotted(pointer: &str) -> String {
+    pointer.trim_start_matches('/').replace('/', ".")
+}
+
 fn field_first(problem: &Problem) -> String {
     match &problem.field {
-        Some(field) => format!("The backend refuses {field}: {}", problem.detail),
+        Some(field) if !field.is_empty() => {
+            format!("The backend refuses {}: {}", dotted(&format!("/spec{field}")), problem.detail)
+        }
+        Some(_) => format!("The backend refuses the spec: {}", problem.detail),
         None => format!("The backend refuses: {}", problem.detail),
     }
 }

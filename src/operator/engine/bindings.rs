@@ -144,7 +144,7 @@ fn unwell(link: &Link, spec: &ProjectBindingSpec) -> Option<Outcome> {
         Health::Up => None,
         Health::Starting => Some(Outcome::Working(Remark::new(Reason::Progressing, "Connecting to the backend"))),
         Health::Down(why) => {
-            let message = format!("The backend does not answer: {why}. Tried again every second");
+            let message = format!("No answer from {}: {why}. Tried again every second", whom(spec));
             Some(Outcome::Working(Remark::new(Reason::BackendUnavailable, message)))
         }
         Health::Denied(problem) => {
@@ -155,12 +155,29 @@ fn unwell(link: &Link, spec: &ProjectBindingSpec) -> Option<Outcome> {
             };
             // A project that does not exist is refused like one that may not be seen: a misspelt name must show.
             let message = match problem.status {
-                401 => problem.detail.clone(),
+                401 => refused_token(spec),
                 _ => format!("Project {} of organization {}: {}", spec.project, spec.organization, problem.detail),
             };
             Some(Outcome::Stalled { why: Remark::new(reason, message), again: true })
         }
     }
+}
+
+/// Where a binding leads, in the words of its spec.
+fn whom(spec: &ProjectBindingSpec) -> String {
+    match spec.connection() {
+        Spelled::Own { url: Some(url), .. } => format!("the backend at {url}"),
+        Spelled::Lent { backend } => format!("the backend of LoopbackBackend {backend}"),
+        Spelled::Own { url: None, .. } | Spelled::TokenMissing => "the operator's own backend".to_owned(),
+    }
+}
+
+fn refused_token(spec: &ProjectBindingSpec) -> String {
+    let holder = match spec.connection() {
+        Spelled::Own { token, .. } => format!("Secret {}, key {}; put", token.name, token.key),
+        _ => "the Secret that its spec.tokenSecretRef names; have an administrator put".to_owned(),
+    };
+    format!("{} does not accept the token from {holder} one there that exists and was not revoked", whom(spec))
 }
 
 pub(super) fn identity_of(object: &DynamicObject) -> Option<&str> {

@@ -169,6 +169,8 @@ pub struct Report<S> {
 pub struct Tell {
     /// The field of the status whose change is told.
     pub field: &'static str,
+    /// Whether its first value is news as well; a beginning that went well is none.
+    pub first: bool,
     /// Whether something is wrong.
     pub warning: bool,
     /// What to say.

@@ -365,11 +365,11 @@ fn events(old: &[Condition], new: &[Condition]) -> Vec<Note> {
     notes
 }
 
-/// The change of a field that the kind wants to be told. A field that was not there before is no change.
+/// The change of a field that the kind wants to be told.
 fn told(before: &Before<'_>, finding: &Finding) -> Option<Note> {
-    let Tell { field, warning, what } = finding.tell.as_ref()?;
-    let then = before.status.get(field)?;
-    let changed = finding.fields.as_ref()?.get(*field) != Some(then);
+    let Tell { field, first, warning, what } = finding.tell.as_ref()?;
+    let now = finding.fields.as_ref()?.get(*field);
+    let changed = before.status.get(field).map_or(*first, |then| Some(then) != now);
     changed.then(|| Note { warning: *warning, reason: what.reason, message: what.message.clone() })
 }
 
@@ -455,7 +455,7 @@ mod tests {
     fn a_change_of_a_field_is_told_once() {
         let state = |state: &str| json!({"alertState": state}).as_object().cloned();
         let what = Remark::new(Reason::Error, "it fires");
-        let tell = Tell { field: "alertState", warning: true, what };
+        let tell = Tell { field: "alertState", first: false, warning: true, what };
         let finding =
             |now: &str| Finding { fields: state(now), synced: true, tell: Some(tell.clone()), ..ready().into() };
         let first = run(&default_status(), 1, finding("Cleared"));
@@ -463,6 +463,9 @@ mod tests {
         let fires = run(&first.status.unwrap(), 2, finding("Firing"));
         assert_eq!(fires.events, [Note { warning: true, reason: Reason::Error, message: "it fires".into() }]);
         assert_eq!(run(&fires.status.unwrap(), 3, finding("Firing")).events, []);
+        let mut at_once = finding("Firing");
+        at_once.tell.as_mut().unwrap().first = true;
+        assert_eq!(run(&default_status(), 1, at_once).events, fires.events, "nothing came before it");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     Engine,
+    apply::dotted,
     cache::Subject,
     common::{Common, has_finalizer, uid},
     connections::Connection,
@@ -47,7 +48,9 @@ impl Engine {
         match self.cache.get(&parent_key) {
             Some(object) => Ok(Some(Parent { key: parent_key, object })),
             None => {
-                let message = format!("There is no {} {name} in this namespace; create it", parent.kind);
+                let field = dotted(parent.field);
+                let message =
+                    format!("There is no {} {name} in this namespace, as {field} says; create it", parent.kind);
                 Err(Remark::new(Reason::ReferenceMissing, message))
             }
         }

@@ -81,7 +81,9 @@ impl Secrets {
             Known::Present(secret) => secret,
         };
         let Some(value) = secret.data.as_ref().and_then(|data| data.get(field)) else {
-            return Err(format!("Secret {namespace}/{name} has no key {field}"));
+            return Err(format!(
+                "Secret {namespace}/{name} has no key {field}; add it, or name the key that holds the token"
+            ));
         };
         let token = std::str::from_utf8(&value.0).ok().and_then(Token::new);
         token.map(Lookup::Found).ok_or_else(|| format!("key {field} of Secret {namespace}/{name} holds no token"))

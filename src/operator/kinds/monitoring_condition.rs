@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use crate::{
-    crd::{MonitoringCondition as Resource, MonitoringObject, Reason},
+    crd::{MonitoringCondition as Resource, MonitoringObject, Reason, monitoring_condition::MonitoringConditionSpec},
     operator::engine::kind::{Desired, FieldProblem, Found, Kind, Lookup, ParentOf, Remark, Report, Seen, Tell},
-    protocol::monitoring::{AlertState, MonitoringCondition, Recovery, Window, member},
+    protocol::monitoring::{AlertState, ConditionState, MonitoringCondition, Recovery, Window, member},
     rules::monitoring::{Rule, RuleProblem, RuleText},
 };
 
@@ -47,7 +47,7 @@ impl Kind for MonitoringConditions {
         }
     }
 
-    fn report(_: &Resource, seen: &Seen<Self>) -> Report<Status> {
+    fn report(resource: &Resource, seen: &Seen<Self>) -> Report<Status> {
         let Some(object) = &seen.object else {
             return Report { status: Status::default(), unreal: None, degraded: None, tell: None };
         };
@@ -61,25 +61,44 @@ impl Kind for MonitoringConditions {
         let unfit = object.reality.members.get(member::PARAMETER).filter(|found| found.state == member::UNFIT);
         let unreal = unfit.map(|found| Remark::new(Reason::InvalidSpec, format!("spec.parameter: {}", found.message)));
         // an alert that fires is what a condition is for: neither unready nor degraded
-        let tell = status.alert_state.map(|now| told(now, seen));
-        Report { status, unreal, degraded: None, tell }
+        Report { status, unreal, degraded: None, tell: told(&resource.spec, state) }
     }
 }
 
-/// What an event says of a new state.
-fn told(now: AlertState, seen: &Seen<MonitoringConditions>) -> Tell {
-    let state = seen.object.as_ref().map(|object| &object.reality.state);
-    let value = state.and_then(|state| state.value.as_deref()).unwrap_or("unknown");
-    let (reason, message) = match now {
-        AlertState::Cleared => (Reason::AlertCleared, format!("The condition does not hold; measured: {value}")),
-        AlertState::Pending => {
-            (Reason::AlertPending, format!("The condition holds, but not long enough; measured: {value}"))
+/// What an event says of where a condition stands. Its time moves with every transition, also when it is back in the same state.
+fn told(spec: &MonitoringConditionSpec, state: &ConditionState) -> Option<Tell> {
+    let since = state.since.as_deref()?;
+    let measured = measured(spec, state.value.as_deref());
+    let rule = format!("{} {}", spec.operator, spec.threshold);
+    let (reason, message) = match state.alert_state {
+        AlertState::Cleared => {
+            (Reason::AlertCleared, format!("Cleared since {since}: {measured}; the alert is for {rule}"))
         }
-        AlertState::Firing => (Reason::AlertFiring, format!("The alert fires; measured: {value}")),
-        AlertState::NoData => (Reason::AlertNoData, "Nothing is measured that could be judged".to_owned()),
+        AlertState::Pending => {
+            let hold = spec.for_.as_ref().map_or_else(|| "0s".to_owned(), ToString::to_string);
+            (Reason::AlertPending, format!("Pending since {since}: {measured}, {rule}; the alert fires after {hold}"))
+        }
+        AlertState::Firing => (Reason::AlertFiring, format!("Firing since {since}: {measured}, {rule}")),
+        AlertState::NoData => {
+            let why = format!("the status of MonitoringObject {} says why", spec.object_ref.name);
+            (Reason::AlertNoData, format!("NoData since {since}: {measured}; {why}"))
+        }
     };
-    let warning = matches!(now, AlertState::Firing | AlertState::NoData);
-    Tell { field: "alertState", warning, what: Remark::new(reason, message) }
+    let warning = matches!(state.alert_state, AlertState::Firing | AlertState::NoData);
+    let first = state.alert_state != AlertState::Cleared;
+    Some(Tell { field: "since", first, warning, what: Remark::new(reason, message) })
+}
+
+fn measured(spec: &MonitoringConditionSpec, value: Option<&str>) -> String {
+    let parameter = format!("{} of {}", spec.parameter, spec.object_ref.name);
+    let Some(value) = value else { return format!("{parameter} was not measured") };
+    match &spec.window {
+        Some(window) => {
+            let function = window.function.unwrap_or_default();
+            format!("{function} of {parameter} over {} was {value}", window.duration)
+        }
+        None => format!("{parameter} was {value}"),
+    }
 }
 
 fn intent(resource: &Resource) -> MonitoringCondition {
@@ -191,6 +210,37 @@ mod tests {
         assert_eq!((report.unreal, report.degraded), (None, None));
         assert_eq!(serde_json::to_value(report.status).unwrap(), state);
         assert_eq!(reported(0, Value::Null, json!({})).status, Status::default(), "nothing was measured yet");
+    }
+
+    #[test]
+    fn every_transition_is_told_with_time_and_value() {
+        let since = "2026-01-01T00:00:00Z";
+        for (state, value, reason, first, says) in [
+            (
+                "Cleared",
+                Some("20ms"),
+                Reason::AlertCleared,
+                false,
+                "timing.total of checkout was 20ms; the alert is for GreaterThan 500ms",
+            ),
+            (
+                "Pending",
+                Some("900ms"),
+                Reason::AlertPending,
+                true,
+                "was 900ms, GreaterThan 500ms; the alert fires after 0s",
+            ),
+            ("Firing", Some("900ms"), Reason::AlertFiring, true, "was 900ms, GreaterThan 500ms"),
+            ("Firing", None, Reason::AlertFiring, true, "was not measured"),
+            ("NoData", None, Reason::AlertNoData, true, "the status of MonitoringObject checkout says why"),
+        ] {
+            let mut reality = json!({"alertState": state, "since": since});
+            reality["value"] = json!(value);
+            let tell = reported(1, reality, json!({})).tell.unwrap();
+            let message = &tell.what.message;
+            assert_eq!((tell.what.reason, tell.first), (reason, first));
+            assert!(message.starts_with(&format!("{state} since {since}: ")) && message.contains(says), "{message}");
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::{
-    crd::{MonitoringObject as Resource, monitoring_object::HttpProbe},
-    operator::engine::kind::{Desired, Found, Kind, Report, Seen},
+    crd::{MonitoringObject as Resource, Reason, monitoring_object::HttpProbe},
+    operator::engine::kind::{Desired, Found, Kind, Remark, Report, Seen},
     protocol::monitoring::{Http, MonitoringObject, Tcp},
 };
 
@@ -54,8 +54,10 @@ impl Kind for MonitoringObjects {
             reason: state.reason,
             message: state.message,
         };
-        // a target that is down is what monitoring is for: neither unready nor degraded
-        Report { status, unreal: None, degraded: None, tell: None }
+        // a target that is down is what monitoring is for, neither unready nor degraded; one that cannot be asked is degraded
+        let unasked = status.up.is_none() && !status.reason.is_empty();
+        let degraded = unasked.then(|| Remark::new(Reason::NotMeasured, format!("Not measured: {}", status.message)));
+        Report { status, unreal: None, degraded, tell: None }
     }
 }
 
@@ -114,9 +116,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_target_that_is_down_is_shown_and_does_not_matter() {
-        let state = json!({"up": false, "since": "2026-01-01T00:00:00Z", "status": 503, "reason": "BadStatus", "message": "no"});
+    fn reported(state: Value) -> Report<Status> {
         let raw = RawObject {
             parent: None,
             deliveries: vec![],
@@ -129,14 +129,26 @@ mod tests {
             intent: json!({"name": "checkout", "type": "HTTP", "http": {"url": "http://x/"}}),
             reality: Reality { of: 1, state, ..Reality::default() },
         };
-        let report = MonitoringObjects::report(
-            &resource(json!({"type": "HTTP", "http": {"url": "http://x/"}})),
-            &Seen::new(Some(&Arc::new(raw))).unwrap(),
-        );
+        let seen = Seen::new(Some(&Arc::new(raw))).unwrap();
+        MonitoringObjects::report(&resource(json!({"type": "HTTP", "http": {"url": "http://x/"}})), &seen)
+    }
+
+    #[test]
+    fn a_target_that_is_down_is_shown_and_does_not_matter() {
+        let state = json!({"up": false, "since": "2026-01-01T00:00:00Z", "status": 503, "reason": "BadStatus", "message": "no"});
+        let report = reported(state);
         assert_eq!((report.unreal, report.degraded), (None, None));
         assert_eq!(
             serde_json::to_value(report.status).unwrap(),
             json!({"up": false, "since": "2026-01-01T00:00:00Z", "httpStatus": 503, "reason": "BadStatus", "message": "no"})
         );
+    }
+
+    #[test]
+    fn one_that_cannot_be_asked_is_degraded_and_not_down() {
+        let report = reported(json!({"since": "2026-01-01T00:00:00Z", "reason": "Refused", "message": "use --flag"}));
+        assert_eq!((report.status.up, report.unreal), (None, None));
+        assert_eq!(report.degraded, Some(Remark::new(Reason::NotMeasured, "Not measured: use --flag")));
+        assert_eq!(reported(Value::Null).degraded, None, "nobody has asked yet");
     }
 }

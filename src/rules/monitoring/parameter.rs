@@ -58,6 +58,8 @@ pub enum Parameter {
     TimingTls,
     /// `timing.firstByte`
     TimingFirstByte,
+    /// `timing.transfer`
+    TimingTransfer,
     /// `timing.total`
     TimingTotal,
 }
@@ -141,6 +143,7 @@ pub const PARAMETERS: [ParameterInfo; Parameter::COUNT] = [
     timing("timing.connect", ALL, "200ms", "time to open the TCP connection"),
     timing("timing.tls", HTTP, "300ms", "time of the TLS handshake; no data for http URLs"),
     timing("timing.firstByte", HTTP, "500ms", "time from the request to the head of the answer"),
+    timing("timing.transfer", HTTP, "500ms", "time from the head of the answer to its end, or to where reading stops"),
     timing("timing.total", ALL, "1s", "time of the whole probe; no data while there is no answer"),
 ];
 

@@ -199,7 +199,7 @@ pub enum RuleProblem {
     #[error("{1}")]
     Duration(RuleField, DurationProblem),
     /// A recovery threshold on the wrong side.
-    #[error("an alert that fires {0} {1} must recover at {2}: write a recovery threshold of {2}")]
+    #[error("an alert that fires {0} {1} recovers on the other side: write a recovery threshold of {2}")]
     Side(Operator, String, String),
     /// A recovery threshold where there is no way back to measure.
     #[error("{0} has no recovery threshold: leave it out, or use another operator")]

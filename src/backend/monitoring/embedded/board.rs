@@ -235,14 +235,17 @@ impl Object {
             Ok(()) => (Some(true), None),
             Err(failure) => ((!failure.ours).then_some(false), Some(failure)),
         };
-        if self.state.since.is_some() && self.state.up == up {
+        let reason = failure.map_or("", |failure| failure.reason);
+        // why nothing can be measured is news; why something is down is told once
+        let same = self.state.up == up && (up.is_some() || self.state.reason == reason);
+        if self.state.since.is_some() && same {
             return None;
         }
         self.state = ObjectState {
             up,
             since: Some(now.wall.to_string()),
             status: outcome.status,
-            reason: failure.map_or("", |failure| failure.reason).to_owned(),
+            reason: reason.to_owned(),
             message: failure.map_or_else(String::new, |failure| failure.message.clone()),
         };
         Some(news(id, self.of, &self.state, None))

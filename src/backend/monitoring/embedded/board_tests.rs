@@ -122,6 +122,62 @@ fn a_restart_tells_what_was_told_and_goes_on_from_there() {
 }
 
 #[test]
+fn a_pending_alert_stays_pending_over_a_restart_and_counts_anew() {
+    let since = Some("2026-01-01T00:00:00Z".to_owned());
+    let pending = ConditionState { alert_state: AlertState::Pending, since: since.clone(), value: Some("0".into()) };
+    let mut board = Board::default();
+    board.put_object(&id("mo"), 1, settings("HTTP"), ObjectState { up: Some(false), since, ..ObjectState::default() });
+    let condition = board.put_condition(&id("mc"), (&id("mo"), 2), rule(json!({})), pending.clone(), at(0));
+    assert_eq!(condition[0].state, serde_json::to_value(&pending).unwrap());
+    for second in 5..15 {
+        assert_eq!(board.measured(&id("mo"), 1, outcome(false), at(second)), vec![], "10s have not passed since 5s");
+    }
+    assert_eq!(told(&board.look(at(15))), pairs(&[("mc", "Firing")]));
+}
+
+#[test]
+fn a_long_stop_is_no_alert_although_no_data_would_be() {
+    let state =
+        ConditionState { alert_state: AlertState::Cleared, since: Some("2020-01-01T00:00:00Z".into()), value: None };
+    let change = json!({"noData": "Fire", "for": null, "window": {"duration": "1s", "function": "Avg"}});
+    let mut board = Board::default();
+    board.put_object(&id("mo"), 1, settings("HTTP"), ObjectState::default());
+    board.put_condition(&id("mc"), (&id("mo"), 2), rule(change), state, at(0));
+    assert_eq!((board.next_look(), board.look(at(3_600))), (None, vec![]), "nobody has asked yet");
+    assert_eq!(told(&board.measured(&id("mo"), 1, outcome(true), at(3_600))), pairs(&[("mo", "true")]));
+}
+
+#[test]
+fn a_clock_that_jumps_moves_no_alert() {
+    let mut board = board(rule(json!({"window": {"duration": "5s", "function": "Max"}, "operator": "LessThan"})));
+    let jumping = |second: u64| {
+        let wall = if second.is_multiple_of(2) { at(second).wall } else { at(second + 86_400).wall };
+        Now { wall, ..at(second) }
+    };
+    let mut seen = Vec::new();
+    for second in 0..30 {
+        let up = second < 3;
+        seen.extend(board.look(jumping(second)));
+        seen.extend(board.measured(&id("mo"), 1, outcome(up), jumping(second)));
+    }
+    let states: Vec<_> = told(&seen).into_iter().filter(|(id, _)| id == "mc").map(|(_, state)| state).collect();
+    assert_eq!(states, ["Cleared", "Pending", "Firing"]);
+}
+
+#[test]
+fn why_nothing_can_be_asked_is_told_each_time_it_is_another_reason() {
+    let mut board = board(rule(json!({})));
+    let ours =
+        |reason| Outcome::of(Trace::new(tokio::time::Instant::now()), Duration::ZERO, Err(Failure::ours(reason, "no")));
+    let reasons = |news: Vec<News>| {
+        news.iter().filter_map(|news| news.state["reason"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    assert_eq!(reasons(board.measured(&id("mo"), 1, ours("Exhausted"), at(1))), ["Exhausted"]);
+    assert_eq!(reasons(board.measured(&id("mo"), 1, ours("Refused"), at(2))), ["Refused"]);
+    assert_eq!(board.measured(&id("mo"), 1, ours("Refused"), at(3)), vec![]);
+}
+
+#[test]
 fn a_condition_that_comes_later_knows_the_last_probe() {
     let mut board = board(rule(json!({})));
     board.measured(&id("mo"), 1, outcome(true), at(1));

@@ -36,7 +36,9 @@ impl Failure {
         let message = format!("{doing}: {problem}");
         match problem.kind() {
             _ if exhausted => Self::ours("Exhausted", message),
-            io::ErrorKind::ConnectionRefused => Self::new("ConnectionRefused", message),
+            io::ErrorKind::ConnectionRefused => {
+                Self::new("ConnectionRefused", format!("{doing}: the connection was refused: nothing listens there"))
+            }
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
                 Self::new("ConnectionReset", message)
             }

@@ -116,7 +116,9 @@ where
     let location = location(status, response.headers()).filter(|_| http.follow);
     if location.is_none() {
         trace.doing = "reading the body";
+        let start = Instant::now();
         let size = body_size(response).await.map_err(failed)?;
+        trace.add(Parameter::TimingTransfer, start.elapsed());
         trace.set(Parameter::ResponseSize, Measure::whole(i64::try_from(size).unwrap_or(i64::MAX)));
     }
     Ok(Answer { status: status.as_u16(), location })

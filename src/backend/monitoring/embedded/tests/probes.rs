@@ -73,6 +73,58 @@ async fn phases_are_told_apart() {
 }
 
 #[tokio::test]
+async fn the_way_of_the_body_is_timed_by_itself() {
+    let (wait, head) = (Duration::from_millis(150), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
+    let outcome = get(&serve(Does::Pauses(head.to_owned(), wait, "cd".to_owned())).await).await;
+    assert_eq!(outcome.result, Ok(()));
+    let of = |parameter| outcome.value(parameter).unwrap();
+    assert!(of(Parameter::TimingTransfer) >= Measure::duration(wait / 2), "{:?}", of(Parameter::TimingTransfer));
+    assert!(of(Parameter::TimingTotal) >= of(Parameter::TimingTransfer));
+}
+
+#[tokio::test]
+async fn a_server_that_drips_is_out_of_time() {
+    let pause = Duration::from_millis(50);
+    let body = format!("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}", "x".repeat(99));
+    let (head, rest) = body.split_at(body.len() - 99);
+    for (does, doing) in [
+        (Does::Drips(pause, body.clone()), "waiting for the answer"),
+        (Does::Pauses(head.to_owned(), Duration::from_secs(5), rest.to_owned()), "reading the body"),
+    ] {
+        let start = tokio::time::Instant::now();
+        let outcome = get(&serve(does).await).await;
+        assert_eq!(reason(&outcome), "Timeout");
+        let message = outcome.result.unwrap_err().message;
+        assert_eq!(message, format!("no answer within 500ms; it was {doing}"));
+        assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn ipv6_literals_and_what_is_sent() {
+    let listener = TcpListener::bind("[::1]:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_buf(&mut head).await.unwrap();
+        }
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        // the client ends the connection by itself
+        assert_eq!(stream.read_buf(&mut head).await.unwrap_or(0), 0);
+        String::from_utf8(head).unwrap().to_ascii_lowercase()
+    });
+    let outcome = probe(json!({"http": {"url": format!("http://[::1]:{port}/a%20b?x=1#top")}})).await;
+    assert_eq!((outcome.status, outcome.result), (Some(204), Ok(())));
+    let asked = asked.await.unwrap();
+    assert!(asked.starts_with("get /a%20b?x=1 http/1.1\r\n"), "{asked}");
+    for line in [format!("host: [::1]:{port}\r\n"), "connection: close\r\n".to_owned()] {
+        assert!(asked.contains(&line), "{asked}");
+    }
+}
+
+#[tokio::test]
 async fn every_way_to_fail_has_its_word() {
     let gone = nobody();
     let url = format!("http://{gone}/");
@@ -128,6 +180,8 @@ async fn redirects_are_followed_where_that_is_wanted_and_judged_each_time() {
         ("http://169.254.169.254/latest/meta-data", "Refused", true),
         ("http://10.0.0.1/", "Refused", true),
         ("http://0.0.0.0/", "Refused", true),
+        ("http://167772161/", "Refused", true),
+        ("http://[::ffff:10.0.0.1]/", "Refused", true),
         ("file:///etc/passwd", "BadRedirect", false),
         ("http://me:secret@127.0.0.1/", "BadRedirect", false),
         ("/", "TooManyRedirects", false),
@@ -157,7 +211,11 @@ async fn names_are_judged_by_what_they_resolve_to() {
     let open = Prober::new(loopback(), no_tls()).probe(&by_name).await;
     assert_eq!(open.result, Ok(()), "also when ::1 does not answer");
     let own = Outbound { own: vec![server.at], ..loopback() };
-    assert_eq!(reason(&Prober::new(own, no_tls()).probe(&by_name).await), "Refused");
+    let own = Prober::new(own, no_tls());
+    assert_eq!(reason(&own.probe(&by_name).await), "Refused");
+    let first = serve(redirect(&format!("http://localhost:{}/", server.at.port()))).await;
+    let led = settings(json!({"http": {"url": format!("http://{}/", first.at), "followRedirects": true}}));
+    assert_eq!(reason(&own.probe(&led).await), "Refused", "a redirect to a name is judged likewise");
 }
 
 #[tokio::test]

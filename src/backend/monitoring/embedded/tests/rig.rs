@@ -37,6 +37,10 @@ pub enum Does {
     Says(String),
     /// Waits, then sends.
     SaysAfter(Duration, String),
+    /// Sends these bytes one by one, with such a pause between them.
+    Drips(Duration, String),
+    /// Sends, waits, sends the rest.
+    Pauses(String, Duration, String),
     /// Resets the connection.
     Resets,
     /// Sends a head and an endless body.
@@ -87,6 +91,19 @@ async fn answer(mut stream: TcpStream, does: Does) {
         Does::SaysAfter(wait, text) => {
             tokio::time::sleep(wait).await;
             drop(stream.write_all(text.as_bytes()).await);
+        }
+        Does::Drips(pause, text) => {
+            for byte in text.into_bytes() {
+                tokio::time::sleep(pause).await;
+                if stream.write_all(&[byte]).await.is_err() {
+                    return;
+                }
+            }
+        }
+        Does::Pauses(first, pause, rest) => {
+            drop(stream.write_all(first.as_bytes()).await);
+            tokio::time::sleep(pause).await;
+            drop(stream.write_all(rest.as_bytes()).await);
         }
         Does::Resets => drop(socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))),
         Does::Floods => {
