@@ -173,11 +173,11 @@ fn whom(spec: &ProjectBindingSpec) -> String {
 }
 
 fn refused_token(spec: &ProjectBindingSpec) -> String {
-    let holder = match spec.connection() {
-        Spelled::Own { token, .. } => format!("Secret {}, key {}; put", token.name, token.key),
-        _ => "the Secret that its spec.tokenSecretRef names; have an administrator put".to_owned(),
+    let (holder, put) = match spec.connection() {
+        Spelled::Own { token, .. } => (format!("Secret {}, key {},", token.name, token.key), "put"),
+        _ => ("the Secret that its spec.tokenSecretRef names".to_owned(), "have an administrator put"),
     };
-    format!("{} does not accept the token from {holder} one there that exists and was not revoked", whom(spec))
+    format!("The token in {holder} is not accepted by {}; {put} one there that exists and was not revoked", whom(spec))
 }
 
 pub(super) fn identity_of(object: &DynamicObject) -> Option<&str> {
