@@ -314,7 +314,7 @@ async fn a_restart_answers_the_same_and_the_serial_number_goes_on() {
 /// What one change of a record costs among few and among many.
 #[test]
 fn a_change_costs_the_same_among_few_and_among_many() {
-    use crate::backend::dns::{assembly::*, served::Served};
+    use crate::backend::dns::{assembly::*, record::parse, served::Served};
     let record = |n: u32, last: u32| {
         let values = vec![format!("192.0.2.{last}")];
         parse(&wire::Record { name: format!("n{n}.example.dev"), of: RecordType::A, ttl: None, values })
@@ -345,4 +345,30 @@ fn a_change_costs_the_same_among_few_and_among_many() {
     cost(10_000);
     // three hundred times as many
     assert!(many < few * 30, "{many:?} instead of {few:?}");
+}
+
+/// Thousands of children go with their parent: what one costs does not grow with their number.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_zone_with_many_records_goes_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = Rig::new(folder.path()).await;
+    rig.zone("dz-1", &["*.example.dev"]).await;
+    let work = |tx: &mut dyn Transaction, place: &records::Place<'_>| {
+        (0..5000).try_for_each(|n| {
+            let intent = a(&format!("n{n}.example.dev"), &["192.0.2.1"]);
+            let create = Create { owner: None, parent: Some("dz-1".into()), intent };
+            records::create(tx, place, &format!("dr-{n}"), &create, &anything).map(drop)
+        })
+    };
+    rig.change(wire::Record::COLLECTION, Some("dz-1"), work).await.unwrap();
+    rig.until("n4999.example.dev.", 1, |answer| answer.answers.len() == 1).await;
+    rig.until_object("dns-zones", "dz-1", |zone| zone.reality.state["records"] == 5000).await;
+    let start = Instant::now();
+    rig.delete("dns-zones", None, "dz-1").await;
+    while rig.object("dns-zones", "dz-1").await.is_some() {
+        assert!(start.elapsed() < 2 * SOON, "some are still there");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    println!("a zone and 5000 records: gone after {:?}", start.elapsed());
+    rig.until("n1.example.dev.", 1, |answer| u16::from(answer.metadata.response_code) == 5).await;
 }
