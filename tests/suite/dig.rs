@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::rig::{DOMAIN, Rig, Scene, rig, until};
+use crate::rig::{DOMAIN, Rig, Scene, alone, rig, until};
 
 /// What `dig` prints with these arguments, `{zone}` being the scene's part of the domain.
 fn dig(rig: &Rig, zone: &str, arguments: &str) -> String {
@@ -173,4 +173,28 @@ async fn what_is_too_large_for_a_datagram_comes_whole_over_tcp() {
         dig(rig, &zone, "+tcp +keepopen +short a.{zone} AAAA a.{zone} AAAA").lines().count() == 2
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_backend_answers_the_same_and_its_serial_number_goes_on() {
+    let (rig, _alone) = alone().await;
+    let scene = Scene::new(rig, "digkill").await;
+    let zone = format!("{}.{DOMAIN}", scene.name);
+    records(&scene, &zone).await;
+    let answers = || {
+        let all = ROWS.iter().map(|row| lines(&dig(rig, &zone, &format!("+noall +answer {}", row.0))));
+        all.collect::<Vec<_>>()
+    };
+    let serial = || {
+        let soa = dig(rig, &zone, &format!("+short {DOMAIN} SOA"));
+        soa.split(' ').nth(2).map(|serial| serial.parse::<u32>().expect("a number"))
+    };
+    let (before, first) = (answers(), serial());
+    rig.restart_backend().await;
+    // until all is read it says that it cannot answer yet
+    until("the zone is served", async || serial().is_some()).await;
+    assert_eq!(answers(), before);
+    assert!(serial() > first, "{:?} after {first:?}", serial());
+    scene.delete("DnsRecord", "a").await;
+    until("changes are served again", async || lines(&dig(rig, &zone, "+noall +answer a.{zone} A")).is_empty()).await;
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     laws::kinds,
-    rig::{Scene, condition, rig, until},
+    rig::{DOMAIN, Scene, condition, rig, until},
 };
 
 /// A repair takes less than a second; a busy machine has ten times as much.
@@ -74,5 +74,46 @@ async fn what_is_deleted_under_observe_is_only_reported() {
         scene.wire().delete(&scene.name, law.collection, &held).await;
         scene.until_stalled(law.kind, "x", "ImportNotFound").await;
         assert!(scene.held(law.collection).await.is_empty());
+    }
+}
+
+/// A zone and a record, each changed and deleted. A zone with records cannot be deleted, so that one has none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zones_and_records_are_repaired_within_a_second_and_told() {
+    let (rig, _peace) = rig().await;
+    for (what, patch) in [
+        ("zone", Some(json!({"patterns": ["b.example.test"]}))),
+        ("zone", None),
+        ("record", Some(json!({"values": ["192.0.2.66"], "ttl": "1h"}))),
+        ("record", None),
+    ] {
+        let scene = Scene::new(rig, "drift-dns").await;
+        let name = format!("{}.{DOMAIN}", scene.name);
+        scene.apply(scene.manifest("ProjectDnsZone", "zone", json!({"domain": DOMAIN, "patterns": [name]}))).await;
+        scene.until_ready("ProjectDnsZone", "zone").await;
+        let (mut kind, mut collection) = ("ProjectDnsZone", "dns-zones".to_owned());
+        if what == "record" {
+            collection = format!("dns-zones/{}/records", scene.held("dns-zones").await[0].id);
+            kind = "DnsRecord";
+            let spec = json!({"zoneRef": {"name": "zone"}, "name": name, "type": "A", "values": ["192.0.2.1"]});
+            scene.apply(scene.manifest(kind, what, spec)).await;
+            scene.until_ready(kind, what).await;
+        }
+        let before = scene.held(&collection).await.remove(0);
+        let began = Instant::now();
+        match &patch {
+            Some(patch) => drop(scene.wire().patch(&scene.name, &collection, &before, patch.clone()).await),
+            None => scene.wire().delete(&scene.name, &collection, &before).await,
+        }
+        until("it is repaired", async || {
+            let held = scene.held(&collection).await;
+            held.first()
+                .is_some_and(|held| held.intent == before.intent && held.intent_revision > before.intent_revision)
+        })
+        .await;
+        println!("{kind}, {patch:?}: repaired after {} ms", began.elapsed().as_millis());
+        assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
+        scene.until_event(what, "DriftRepaired", LIMIT).await;
+        scene.until_ready(kind, what).await;
     }
 }

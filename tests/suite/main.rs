@@ -7,6 +7,7 @@ mod balancer;
 mod dev;
 mod dig;
 mod dns;
+mod domains;
 mod drift;
 mod exports;
 mod house;

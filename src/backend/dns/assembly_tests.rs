@@ -1,4 +1,5 @@
 use super::*;
+use crate::{backend::dns::record::parse, protocol::dns::Record};
 
 fn zone(project: &str, patterns: &[&str]) -> Writer {
     let patterns = patterns.iter().map(|text| (*text).to_owned()).collect();

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::assembly::parse;
+use super::record::parse;
 use crate::{
     backend::{
         checks::Checks,

@@ -159,3 +159,79 @@ fn records_are_read_when_they_are_accepted() {
     fails(accept(renamed, Some(&chosen)), Code::Invalid, "/name", "keeps its name");
     assert!(accept(good, Some(&chosen)).is_ok());
 }
+
+/// Each wrong record: its field, what stands there, the field that the refusal names, and what it says.
+#[test]
+fn wrong_records_are_refused_by_field() {
+    let tx = &mut Memory::default();
+    let project = Project { id: "p".into(), name: "shop".into(), organization: "acme".into() };
+    let mut refused = |intent: Value, at: &str, says: &str| {
+        let shown = intent.to_string();
+        let problem = RecordChecks.accept(tx, "r", &project, &intent, None).expect_err(&shown);
+        assert_eq!((problem.code, problem.field.as_deref()), (Code::Invalid, Some(at)), "{shown}: {}", problem.detail);
+        assert!(problem.detail.contains(says), "{shown}: {}", problem.detail);
+    };
+    let long = format!("{}.example.dev", "a".repeat(64));
+    let longer = format!("{}example.dev", "abcdefg.".repeat(31));
+    for (name, says) in [
+        ("", "a name is missing"),
+        (".", "an empty label"),
+        ("a..example.dev", "an empty label"),
+        (".example.dev", "an empty label"),
+        ("a b.example.dev", "is no character of"),
+        ("a_b.example.dev", "host name"),
+        ("-a.example.dev", "hyphen"),
+        ("a-.example.dev", "hyphen"),
+        ("größe.example.dev", "xn--"),
+        ("a.*.example.dev", "leftmost label"),
+        ("**.example.dev", "leftmost label"),
+        (long.as_str(), "63 bytes"),
+        (longer.as_str(), "255 bytes"),
+    ] {
+        refused(json!({"name": name, "type": "A", "values": ["192.0.2.1"]}), "/name", says);
+    }
+    for (ttl, says) in [
+        ("0s", "from 1s to 168h"),
+        ("169h", "from 1s to 168h"),
+        ("1500ms", "whole number of seconds"),
+        ("60", "60"),
+        ("", ""),
+    ] {
+        refused(json!({"name": "a.example.dev", "type": "A", "ttl": ttl, "values": ["192.0.2.1"]}), "/ttl", says);
+    }
+    let (text, quoted) = ("x".repeat(255), format!("\"{}\"", "x".repeat(256)));
+    let many: Vec<_> = (0..200).map(|n| format!("{n}{text}")).collect();
+    for (of, values, at, says) in [
+        ("A", json!([]), "/values", "1 to 256 values"),
+        ("TXT", json!((0..257).map(|n| n.to_string()).collect::<Vec<_>>()), "/values", "1 to 256 values"),
+        ("TXT", json!(many), "/values", "fit into an answer"),
+        ("A", json!(["192.0.2.256"]), "/values/0", "an IPv4 address such as"),
+        ("A", json!(["192.0.2.1", "::1"]), "/values/1", "value 2: "),
+        ("A", json!(["192.0.2.1 "]), "/values/0", "an IPv4 address such as"),
+        ("AAAA", json!(["192.0.2.1"]), "/values/0", "an IPv6 address such as"),
+        ("AAAA", json!(["fe80::1%1"]), "/values/0", "an IPv6 address such as"),
+        ("AAAA", json!(["::1", "0::1"]), "/values/1", "twice"),
+        ("CNAME", json!(["a.example.dev", "b.example.dev"]), "/values", "exactly one value"),
+        ("CNAME", json!(["*.example.dev"]), "/values/0", "star"),
+        ("CNAME", json!(["https://example.dev"]), "/values/0", "is no character of"),
+        ("MX", json!(["mail.example.dev"]), "/values/0", "preference and host"),
+        ("MX", json!(["65536 mail.example.dev"]), "/values/0", "preference and host"),
+        ("MX", json!(["10 mail_1.example.dev"]), "/values/0", "host name"),
+        ("MX", json!(["10 Mail.example.dev", "10 mail.example.dev."]), "/values/1", "twice"),
+        ("SRV", json!(["10 5 sip.example.dev"]), "/values/0", "priority, weight, port and host"),
+        ("SRV", json!(["10 5 65536 sip.example.dev"]), "/values/0", "priority, weight, port and host"),
+        ("SRV", json!(["10 -5 5060 sip.example.dev"]), "/values/0", "priority, weight, port and host"),
+        ("CAA", json!(["0 issue"]), "/values/0", "flags, tag and value"),
+        ("CAA", json!(["256 issue ca.example.net"]), "/values/0", "flags, tag and value"),
+        ("CAA", json!(["0 is-sue ca.example.net"]), "/values/0", "flags, tag and value"),
+        ("CAA", json!(["0 issue \"ca.example.net"]), "/values/0", "do not match"),
+        ("TXT", json!([""]), "/values/0", "strings in quotes"),
+        ("TXT", json!(["\"open"]), "/values/0", "do not match"),
+        ("TXT", json!(["\"a\" b"]), "/values/0", "do not match"),
+        ("TXT", json!(["\"\\999\""]), "/values/0", "do not match"),
+        ("TXT", json!([quoted]), "/values/0", "longer than 255 bytes"),
+        ("TXT", json!(["a\nb"]), "/values/0", "control character"),
+    ] {
+        refused(json!({"name": "a.example.dev", "type": of, "values": values}), at, says);
+    }
+}

@@ -9,6 +9,7 @@ mod answer;
 mod assembly;
 mod checks;
 mod plane;
+mod record;
 mod served;
 mod server;
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    assembly::{Assembled, Assembly, Writer, ZoneReport, parse},
+    assembly::{Assembled, Assembly, Writer, ZoneReport},
+    record::parse,
     served::Served,
     server::Listeners,
     zone::{Catalog, Sets, Zone as ServedZone},

@@ -21,7 +21,7 @@ use crate::runtime::Drain;
 /// Where the server listens when nothing else is said.
 pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5354);
 /// Connections of one listener at a time; further ones wait in the kernel's queue.
-const CONNECTIONS: usize = 512;
+pub(super) const CONNECTIONS: usize = 512;
 /// How long a connection may rest, and a message may take (RFC 7766 section 6.2.3: a few seconds).
 const IDLE: Duration = Duration::from_secs(10);
 /// Longest request that is read from a datagram. Longer ones are read in part, and cannot be understood then.

@@ -21,6 +21,8 @@ use crate::{
 
 /// Between two writes of what is real: what is reported meanwhile goes together.
 const REST: Duration = Duration::from_millis(20);
+/// Objects that are removed in one transaction: within one, each looks past those that were removed before it.
+const STEP: usize = 128;
 
 /// Reports that are not written yet; a newer one of an object replaces the older.
 #[derive(Default)]
@@ -118,10 +120,10 @@ impl Sink {
             store::write(&*self.store, batch.durable, work).await?;
         }
         let released: Vec<_> = batch.released.into_iter().filter_map(|id| Some((home(&id)?, id))).collect();
-        if !released.is_empty() {
-            let families = Arc::clone(&self.collections);
+        for some in released.chunks(STEP) {
+            let (some, families) = (some.to_vec(), Arc::clone(&self.collections));
             let work = move |tx: &mut dyn Transaction| {
-                released.iter().try_for_each(|((project, collection), id)| {
+                some.iter().try_for_each(|((project, collection), id)| {
                     records::released(tx, project, &families, collection, id)
                 })
             };

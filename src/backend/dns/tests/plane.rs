@@ -217,7 +217,21 @@ async fn zones_and_records_are_served_and_say_so() {
     assert!(rig.drain.finish(SOON).await);
 }
 
-/// A change of a set is seen whole: either all old values or all new ones.
+/// The round that a set of addresses belongs to, which must be whole.
+fn round(answer: &Message) -> u8 {
+    let rounds: Vec<_> = answer
+        .answers
+        .iter()
+        .map(|record| match &record.data {
+            RData::A(address) => address.octets()[2],
+            other => panic!("{other}"),
+        })
+        .collect();
+    assert!(rounds.len() == 20 && rounds.iter().all(|round| *round == rounds[0]), "half a set: {rounds:?}");
+    rounds[0]
+}
+
+/// A change of a set is seen whole: either all old values or all new ones, by whoever asks meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_set_changes_at_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -226,23 +240,29 @@ async fn a_set_changes_at_once() {
     let values = |round: u8| (0..20).map(|n| format!("192.0.{round}.{n}")).collect::<Vec<_>>();
     rig.record("dr-1".into(), "dz-1", json!({"name": "a.example.dev", "type": "A", "values": values(0)})).await;
     rig.until("a.example.dev.", 1, |answer| answer.answers.len() == 20).await;
-    for round in 1..=10_u8 {
-        rig.patch("dns-zones/records", Some("dz-1"), "dr-1", json!({"values": values(round)})).await;
-        let took = rig
-            .until("a.example.dev.", 1, |answer| {
-                let rounds: std::collections::BTreeSet<_> = answer
-                    .answers
-                    .iter()
-                    .map(|record| match &record.data {
-                        RData::A(address) => address.octets()[2],
-                        other => panic!("{other}"),
-                    })
-                    .collect();
-                assert_eq!((answer.answers.len(), rounds.len()), (20, 1), "half a set");
-                rounds.contains(&round)
-            })
-            .await;
+    let others: Vec<_> = (0..8).map(|_| tokio::spawn(asks_without_end(rig.server))).collect();
+    for now in 1..=20_u8 {
+        rig.patch("dns-zones/records", Some("dz-1"), "dr-1", json!({"values": values(now)})).await;
+        let took = rig.until("a.example.dev.", 1, |answer| round(answer) == now).await;
         assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+    for other in others {
+        other.abort();
+        // whoever saw half a set has panicked
+        assert!(other.await.unwrap_err().is_cancelled());
+    }
+}
+
+async fn asks_without_end(server: SocketAddr) {
+    let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let asked = question("a.example.dev.", 1).to_vec().unwrap();
+    let (mut buffer, mut last) = ([0; 2048], 0);
+    loop {
+        client.send_to(&asked, server).await.unwrap();
+        let length = tokio::time::timeout(SOON, client.recv(&mut buffer)).await.unwrap().unwrap();
+        let now = round(&Message::from_vec(&buffer[..length]).unwrap());
+        assert!(now >= last, "an older set came back");
+        last = now;
     }
 }
 
@@ -294,7 +314,7 @@ async fn a_restart_answers_the_same_and_the_serial_number_goes_on() {
 /// What one change of a record costs among few and among many.
 #[test]
 fn a_change_costs_the_same_among_few_and_among_many() {
-    use crate::backend::dns::{assembly::*, served::Served};
+    use crate::backend::dns::{assembly::*, record::parse, served::Served};
     let record = |n: u32, last: u32| {
         let values = vec![format!("192.0.2.{last}")];
         parse(&wire::Record { name: format!("n{n}.example.dev"), of: RecordType::A, ttl: None, values })
@@ -325,4 +345,30 @@ fn a_change_costs_the_same_among_few_and_among_many() {
     cost(10_000);
     // three hundred times as many
     assert!(many < few * 30, "{many:?} instead of {few:?}");
+}
+
+/// Thousands of children go with their parent: what one costs does not grow with their number.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_zone_with_many_records_goes_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = Rig::new(folder.path()).await;
+    rig.zone("dz-1", &["*.example.dev"]).await;
+    let work = |tx: &mut dyn Transaction, place: &records::Place<'_>| {
+        (0..5000).try_for_each(|n| {
+            let intent = a(&format!("n{n}.example.dev"), &["192.0.2.1"]);
+            let create = Create { owner: None, parent: Some("dz-1".into()), intent };
+            records::create(tx, place, &format!("dr-{n}"), &create, &anything).map(drop)
+        })
+    };
+    rig.change(wire::Record::COLLECTION, Some("dz-1"), work).await.unwrap();
+    rig.until("n4999.example.dev.", 1, |answer| answer.answers.len() == 1).await;
+    rig.until_object("dns-zones", "dz-1", |zone| zone.reality.state["records"] == 5000).await;
+    let start = Instant::now();
+    rig.delete("dns-zones", None, "dz-1").await;
+    while rig.object("dns-zones", "dz-1").await.is_some() {
+        assert!(start.elapsed() < 2 * SOON, "some are still there");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    println!("a zone and 5000 records: gone after {:?}", start.elapsed());
+    rig.until("n1.example.dev.", 1, |answer| u16::from(answer.metadata.response_code) == 5).await;
 }
