@@ -208,6 +208,18 @@ async fn a_changed_secret_is_repaired() {
     with_more.insert("mine".into(), "kept".into());
     until("it is repaired", async || values(&scene, "rw").await.unwrap() == with_more).await;
     works(&scene, &right).await;
+    let template = json!({"labels": {"team": "shop"}, "annotations": {"example.com/for": "the shop"}});
+    scene.merge(CREDENTIAL, "rw", json!({"spec": {"secretTemplate": template}})).await;
+    for change in [json!({}), json!({"labels": {"team": "other"}}), json!({"annotations": {"example.com/for": null}})] {
+        patch_secret(&scene, "rw", json!({"metadata": change})).await;
+        until("it carries what it shall", async || {
+            let metadata = secrets(&scene).get("rw").await.unwrap().metadata;
+            metadata.labels.unwrap_or_default().get("team").is_some_and(|team| team == "shop")
+                && metadata.annotations.unwrap_or_default().contains_key("example.com/for")
+        })
+        .await;
+    }
+    works(&scene, &right).await;
     // A key pair of which a half is lost is none.
     patch_secret(&scene, "rw", json!({"data": {"AWS_SECRET_ACCESS_KEY": null}})).await;
     let mut new = BTreeMap::new();

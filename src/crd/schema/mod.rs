@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 pub(super) use dns::{domain, patterns, record_name, record_values, time_to_live, zone_overlaps};
 pub(super) use monitoring::{flag, host, parameter, probe_url, status_set, threshold, time};
-pub(super) use selector::label_selector;
+pub(super) use selector::{annotations, label_selector, labels};
 pub(super) use status::{conditions, count, large_count, message, observed_generation, text, text_set};
 
 use super::duration;

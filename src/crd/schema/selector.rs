@@ -59,6 +59,30 @@ pub(in crate::crd) fn label_selector(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Labels of an object, at least one.
+pub(in crate::crd) fn labels(_: &mut SchemaGenerator) -> Schema {
+    keyed("each key must be a label key such as team or example.com/team", label_value())
+}
+
+/// Annotations of an object, at least one.
+pub(in crate::crd) fn annotations(_: &mut SchemaGenerator) -> Schema {
+    let message = "each key must be an annotation key such as team or example.com/team";
+    keyed(message, json!({"type": "string", "maxLength": 4096}))
+}
+
+fn keyed(message: &str, values: Value) -> Schema {
+    json_schema!({
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 16,
+        "additionalProperties": values,
+        "x-kubernetes-validations": rules(&[
+            (&format!("self.all(key, key.matches('{LABEL_KEY}'))"), message),
+            ("!self.exists(key, key.startsWith('loopback.cloud/'))", "keys that begin with loopback.cloud/ are the operator's"),
+        ]),
+    })
+}
+
 fn match_labels() -> Value {
     json!({
         "description": "Labels with their values; a namespace must have all of them. An empty map is refused.",

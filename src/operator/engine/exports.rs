@@ -17,6 +17,8 @@ use crate::{
     protocol::{Code, Delivery, DeliveryRef, RawObject, SecretValues, client::CallError},
 };
 
+/// Who writes a Secret.
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Which delivery a Secret holds.
 const DELIVERY: &str = "loopback.cloud/delivery";
 
@@ -56,7 +58,16 @@ fn next(secret: Option<&Secret>, uid: &str, delivery: &Delivery, export: &Secret
         Datum::Plain(text) => equal(key, text),
         Datum::Minted(_) => true,
     });
-    if plain { Step::Nothing } else { Step::Amend }
+    let carries = within(&export.labels, secret.labels()) && within(&export.annotations, secret.annotations());
+    if plain && carries { Step::Nothing } else { Step::Amend }
+}
+
+fn within(some: &BTreeMap<String, String>, all: &BTreeMap<String, String>) -> bool {
+    some.iter().all(|(key, value)| all.get(key) == Some(value))
+}
+
+fn with(map: &BTreeMap<String, String>, key: &str, value: &str) -> BTreeMap<String, String> {
+    map.clone().into_iter().chain([(key.to_owned(), value.to_owned())]).collect()
 }
 
 fn controlled_by(secret: &Secret, uid: &str) -> bool {
@@ -172,8 +183,11 @@ impl Work<'_> {
             metadata: ObjectMeta {
                 name: Some(export.name.clone()),
                 namespace: Some(self.key.namespace.to_string()),
-                annotations: Some(BTreeMap::from([(DELIVERY.to_owned(), delivery.to_owned())])),
-                labels: Some(BTreeMap::from([("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned())])),
+                annotations: Some(with(&export.annotations, DELIVERY, delivery)),
+                // Theirs, should they name the same.
+                labels: Some(
+                    with(&BTreeMap::new(), MANAGED_BY, MANAGER).into_iter().chain(export.labels.clone()).collect(),
+                ),
                 owner_references: Some(vec![owner]),
                 ..ObjectMeta::default()
             },
@@ -216,7 +230,8 @@ mod tests {
 
     fn export() -> SecretExport {
         let data = [("KEY".to_owned(), Datum::Minted("key")), ("REGION".to_owned(), Datum::Plain("local-1".into()))];
-        SecretExport { name: "s".into(), data: data.into() }
+        let labels = [("team".to_owned(), "shop".to_owned())].into();
+        SecretExport { name: "s".into(), data: data.into(), labels, annotations: BTreeMap::new() }
     }
 
     fn secret(uid: &str, delivery: &str, data: &[(&str, &str)]) -> Secret {
@@ -225,6 +240,7 @@ mod tests {
             metadata: ObjectMeta {
                 owner_references: Some(vec![owner]),
                 annotations: Some([(DELIVERY.to_owned(), delivery.to_owned())].into()),
+                labels: Some([("team".to_owned(), "shop".to_owned()), ("more".to_owned(), String::new())].into()),
                 ..ObjectMeta::default()
             },
             data: Some(data.iter().map(|(key, text)| ((*key).to_owned(), ByteString((*text).into()))).collect()),
@@ -249,5 +265,8 @@ mod tests {
         ] {
             assert_eq!(next(secret.as_ref(), "u", &delivery(pending), &export()), step, "{secret:?} {pending}");
         }
+        let mut bare = secret("u", "d", &whole);
+        bare.metadata.labels = None;
+        assert_eq!(next(Some(&bare), "u", &delivery(false), &export()), Step::Amend);
     }
 }

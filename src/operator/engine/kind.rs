@@ -46,6 +46,10 @@ pub struct SecretExport {
     pub name: String,
     /// What stands under each of its keys.
     pub data: BTreeMap<String, Datum>,
+    /// Labels beside the engine's own.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations beside the engine's own.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// One value of an exported Secret.

@@ -50,7 +50,9 @@ impl Kind for ObjectBucketCredentials {
             ("BUCKET_NAME", plain(&state.bucket_name)),
         ];
         let data: BTreeMap<_, _> = data.into_iter().map(|(key, datum)| (key.to_owned(), datum)).collect();
-        Some(SecretExport { name: secret_name(resource), data })
+        let template = resource.spec.secret_template.clone().unwrap_or_default();
+        let (labels, annotations) = (template.labels, template.annotations);
+        Some(SecretExport { name: secret_name(resource), data, labels, annotations })
     }
 
     fn report(resource: &ObjectBucketCredential, seen: &Seen<Self>) -> Report<Status> {

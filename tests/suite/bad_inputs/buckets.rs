@@ -127,6 +127,11 @@ pub(super) fn credentials() -> Table {
     });
     let allowed = vec![
         allow("another access", [], [set("/spec/access", json!("WriteOnly"))]),
+        allow(
+            "a template",
+            [],
+            [set("/spec/secretTemplate", json!({"labels": {"example.com/team": "shop"}, "annotations": {"a": "b c"}}))],
+        ),
         allow("no Secret named", [remove("/spec/secretName")], [set("/spec/access", json!("ReadOnly"))]),
     ];
     Table { plural: "objectbucketcredentials", namespaced: true, good, cases: credential_cases(), allowed }
@@ -174,6 +179,26 @@ fn credential_cases() -> Vec<Case> {
             "a policy for roots",
             [set("/spec/deletionPolicy", json!("Retain"))],
             &["spec.deletionPolicy", "unknown field"],
+        ),
+        create(
+            "label that is none",
+            [set("/spec/secretTemplate", json!({"labels": {"a b": "c"}}))],
+            &["spec.secretTemplate.labels", "must be a label key"],
+        ),
+        create(
+            "value that is none",
+            [set("/spec/secretTemplate", json!({"labels": {"a": "b c"}}))],
+            &["spec.secretTemplate.labels", "must be a label value"],
+        ),
+        create(
+            "annotation of the operator's",
+            [set("/spec/secretTemplate", json!({"annotations": {"loopback.cloud/delivery": "sec-1"}}))],
+            &["spec.secretTemplate.annotations", "are the operator's"],
+        ),
+        create(
+            "empty labels",
+            [set("/spec/secretTemplate", json!({"labels": {}}))],
+            &["spec.secretTemplate.labels", "should have at least 1 properties"],
         ),
         change("another bucket", [], [set("/spec/bucketRef/name", json!("b"))], &["spec.bucketRef", fixed]),
         change("another Secret", [], [set("/spec/secretName", json!("b"))], &["spec.secretName", fixed]),
