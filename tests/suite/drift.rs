@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::{
-    laws::kinds,
-    rig::{Scene, condition, rig, until},
+    laws::{for_every_kind, for_every_root},
+    rig::{condition, until},
 };
 
 /// A repair takes less than a second; a busy machine has ten times as much.
@@ -14,10 +14,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_behind_our_back_is_repaired_within_a_second_and_told() {
-    let (rig, _peace) = rig().await;
-    for law in kinds() {
-        let scene = Scene::new(rig, "drift").await;
-        law.make(&scene, "x").await;
+    for_every_kind("drift", async |scene, law| {
+        law.make(scene, "x").await;
         let before = scene.held(law.collection).await.remove(0);
         let tampered = Instant::now();
         scene.wire().patch(&scene.name, law.collection, &before, law.tampering.clone()).await;
@@ -32,15 +30,14 @@ async fn a_change_behind_our_back_is_repaired_within_a_second_and_told() {
         assert!(event.contains("set ") || event.contains("remove "), "the event says what was done: {event}");
         scene.until_ready(law.kind, "x").await;
         assert_eq!(scene.events("x").await.len(), 1, "{:?}", scene.events("x").await);
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_deleted_behind_our_back_is_made_anew_and_told() {
-    let (rig, _peace) = rig().await;
-    for law in kinds() {
-        let scene = Scene::new(rig, "drift-gone").await;
-        law.make(&scene, "x").await;
+    for_every_kind("drift-gone", async |scene, law| {
+        law.make(scene, "x").await;
         let before = scene.held(law.collection).await.remove(0);
         let deleted = Instant::now();
         scene.wire().delete(&scene.name, law.collection, &before).await;
@@ -58,15 +55,14 @@ async fn what_is_deleted_behind_our_back_is_made_anew_and_told() {
         })
         .await;
         scene.until_ready(law.kind, "x").await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_deleted_under_observe_is_only_reported() {
-    let (rig, _peace) = rig().await;
-    for law in kinds() {
-        let scene = Scene::new(rig, "drift-observed").await;
-        law.make(&scene, "x").await;
+    for_every_root("drift-observed", async |scene, law| {
+        law.make(scene, "x").await;
         scene.apply(scene.manifest(law.kind, "x", law.with(json!({"managementPolicy": "Observe"})))).await;
         let ready = scene.until_ready(law.kind, "x").await;
         assert!(condition(&ready, "Drifted").is_none());
@@ -74,5 +70,6 @@ async fn what_is_deleted_under_observe_is_only_reported() {
         scene.wire().delete(&scene.name, law.collection, &held).await;
         scene.until_stalled(law.kind, "x", "ImportNotFound").await;
         assert!(scene.held(law.collection).await.is_empty());
-    }
+    })
+    .await;
 }

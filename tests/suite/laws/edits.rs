@@ -71,6 +71,7 @@ async fn a_paused_object_is_left_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_object_is_not_created() {
     for_every_kind("paused-first", async |scene, law| {
+        law.make_parent(scene).await;
         let mut manifest = scene.manifest(law.kind, "x", law.a.clone());
         manifest["metadata"]["annotations"] = json!({"loopback.cloud/paused": "true"});
         scene.apply(manifest).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Law, for_every_kind, id};
+use super::{Law, for_every_root, id};
 use crate::rig::{condition, message_of, until};
 
 fn observing(law: &Law) -> Value {
@@ -13,7 +13,7 @@ fn observing(law: &Law) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_observer_finds_by_name_and_never_writes() {
-    for_every_kind("observe", async |scene, law| {
+    for_every_root("observe", async |scene, law| {
         let intent = law.intent(scene).await;
         scene.apply(scene.manifest(law.kind, "x", observing(law))).await;
         scene.until_stalled(law.kind, "x", "ImportNotFound").await;
@@ -39,7 +39,7 @@ async fn an_observer_finds_by_name_and_never_writes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_observer_that_may_manage_takes_what_it_saw() {
-    for_every_kind("to-manage", async |scene, law| {
+    for_every_root("to-manage", async |scene, law| {
         let intent = law.intent(scene).await;
         let made = scene.wire().create(&scene.name, law.collection, None, intent).await;
         scene.wire().patch(&scene.name, law.collection, &made, law.tampering.clone()).await;
@@ -57,7 +57,7 @@ async fn an_observer_that_may_manage_takes_what_it_saw() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_manager_that_only_observes_stops_writing_and_lets_go_of_nothing() {
-    for_every_kind("to-observe", async |scene, law| {
+    for_every_root("to-observe", async |scene, law| {
         law.make(scene, "x").await;
         let before = scene.held(law.collection).await.remove(0);
         // What Manage does about it ...
@@ -90,7 +90,7 @@ async fn a_manager_that_only_observes_stops_writing_and_lets_go_of_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_observer_that_sees_two_asks_which() {
-    for_every_kind("ambiguous", async |scene, law| {
+    for_every_root("ambiguous", async |scene, law| {
         let intent = law.intent(scene).await;
         let one = scene.wire().create(&scene.name, law.collection, None, intent.clone()).await;
         let other = scene.wire().create(&scene.name, law.collection, None, intent).await;
@@ -106,7 +106,7 @@ async fn an_observer_that_sees_two_asks_which() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_observer_may_name_what_it_looks_at() {
-    for_every_kind("by-id", async |scene, law| {
+    for_every_root("by-id", async |scene, law| {
         let intent = law.intent(scene).await;
         let made = scene.wire().create(&scene.name, law.collection, Some(super::stranger(law)), intent).await;
         let spec = law.with(json!({"managementPolicy": "Observe", "import": {"id": made.id}}));
