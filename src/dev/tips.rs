@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path};
 
 use kube::{Resource, api::DynamicObject};
 
-use crate::crd::{DnsRecord, ProjectLoadBalancer};
+use crate::crd::{DnsRecord, ObjectBucketCredential, ProjectLoadBalancer};
 
 /// What the lines are made of.
 #[derive(Clone, Debug)]
@@ -32,6 +32,7 @@ pub fn text(place: &Place<'_>, objects: &[DynamicObject]) -> String {
     ];
     lines.extend(objects.iter().flat_map(|object| of_load_balancer(place, object)));
     lines.extend(objects.iter().filter_map(|object| of_record(place.dns?, object)));
+    lines.extend(objects.iter().filter_map(|object| of_credential(place, object)));
     let token = quoted(place.token);
     let url = format!("http://{}/v3/projects/{}/load-balancers", place.api, place.project);
     lines.push(("the backend's view".to_owned(), format!(r#"curl -H "Authorization: Bearer $(cat {token})" {url}"#)));
@@ -72,6 +73,20 @@ fn of_record(server: SocketAddr, object: &DynamicObject) -> Option<(String, Stri
     let name = spec.name.replacen('*', "anything", 1);
     let line = format!("dig @{} -p {} {name} {}", server.ip(), server.port(), spec.of);
     Some((format!("what {} answers", spec.name), line))
+}
+
+/// The Secret's keys are those that the AWS CLI reads from its environment, and the bucket's name.
+fn of_credential(place: &Place<'_>, object: &DynamicObject) -> Option<(String, String)> {
+    let is_credential = object.types.as_ref().is_some_and(|types| types.kind == ObjectBucketCredential::kind(&()));
+    let credential = is_credential.then(|| object.clone().try_parse::<ObjectBucketCredential>().ok()).flatten()?;
+    let (secret, namespace) = (credential.status?.secret_name?, object.metadata.namespace.as_deref()?);
+    let template = "{{range $key, $value := .data}}{{$key}}={{base64decode $value}} {{end}}";
+    let values = kubectl(place, &format!("get secret {secret} -n {namespace} -o go-template='{template}'"));
+    let copy = "sh -c 'aws s3 cp --no-progress /etc/hosts s3://$BUCKET_NAME/ && aws s3 ls s3://$BUCKET_NAME/'";
+    Some((
+        format!("a file into bucket {}, with {namespace}/{secret}", credential.spec.bucket_ref.name),
+        format!("env $({values}) {copy}"),
+    ))
 }
 
 fn kubectl(place: &Place<'_>, arguments: &str) -> String {
@@ -121,12 +136,19 @@ mod tests {
             "spec": {"zoneRef": {"name": "z"}, "name": "api.example.dev", "type": "A", "values": ["192.0.2.1"]},
         }))
         .unwrap();
-        let text = text(&place, &[namespace, balancer, record]);
+        let credential: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "loopback.cloud/v1alpha1", "kind": "ObjectBucketCredential",
+            "metadata": {"name": "rw", "namespace": "shop"},
+            "spec": {"bucketRef": {"name": "assets"}, "access": "ReadWrite"}, "status": {"secretName": "assets-rw"},
+        }))
+        .unwrap();
+        let text = text(&place, &[namespace, balancer, record, credential]);
         for line in [
             "  kubectl --kubeconfig 'my state/kubeconfig' get loopback -A\n",
             "  curl http://127.10.0.1:8080/\n",
             "  curl http://[::1]:8080/\n",
             "  dig @127.0.0.1 -p 5354 api.example.dev A\n",
+            "  env $(kubectl --kubeconfig 'my state/kubeconfig' get secret assets-rw -n shop -o go-template='{{range",
             "describe projectloadbalancer web -n shop\n",
             "curl -H \"Authorization: Bearer $(cat .loopback/backend/admin-token)\" http://127.0.0.1:8480/v3/projects/shop/",
         ] {

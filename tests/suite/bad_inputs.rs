@@ -6,6 +6,7 @@
 mod backends;
 mod balancers;
 mod bindings;
+mod buckets;
 mod conditions;
 mod dns;
 mod probes;
@@ -104,6 +105,8 @@ async fn run(client: Client, namespace: &str) {
         conditions::table(),
         dns::zones(),
         dns::records(),
+        buckets::buckets(),
+        buckets::credentials(),
     ];
     for table in tables {
         let api = Collection::new(client.clone(), &table, namespace);

@@ -18,7 +18,7 @@ async fn a_change_behind_our_back_is_repaired_within_a_second_and_told() {
         law.make(scene, "x").await;
         let before = scene.held(law.collection).await.remove(0);
         let tampered = Instant::now();
-        scene.wire().patch(&scene.name, law.collection, &before, law.tampering.clone()).await;
+        law.tamper(scene, &before).await;
         until("it is repaired", async || {
             let held = scene.held(law.collection).await.remove(0);
             held.intent == before.intent && held.intent_revision > before.intent_revision

@@ -34,7 +34,10 @@ impl Output {
 pub async fn kubectl(rig: &Rig, arguments: &[&str]) -> Output {
     let installed = root().join(".tools/bin/kubectl");
     let program = if installed.exists() { installed.as_path() } else { Path::new("kubectl") };
-    run(Command::new(program).arg("--kubeconfig").arg(&rig.kubeconfig).args(arguments)).await
+    // A cache of its own: another API server may have had this port, with other kinds.
+    let cache = rig.kubeconfig.with_file_name("kubectl-cache");
+    run(Command::new(program).arg("--cache-dir").arg(cache).arg("--kubeconfig").arg(&rig.kubeconfig).args(arguments))
+        .await
 }
 
 /// Our own binary.

@@ -9,6 +9,8 @@ use loopback_operator::dev::apply::parse;
 use serde_json::{Value, json};
 
 use crate::{
+    exports,
+    laws::kinds,
     rig::{Rig, Scene, alone, permissions, until, within},
     servers::ready_balancer,
     tools::root,
@@ -84,7 +86,17 @@ async fn everything(rig: &'static Rig) {
         })
         .await;
     }
-    for (kind, name) in [(KIND, "web"), (BINDING, "own")] {
+    for law in kinds() {
+        law.make(&scene, "any").await;
+        scene.delete(law.kind, "any").await;
+        scene.until_gone(law.kind, "any").await;
+    }
+    // A Secret of ours: made, made again when it is gone, set right.
+    let spec = json!({"projectRef": {"name": "own"}, "bucketName": "{scene}"});
+    scene.apply(scene.manifest("ObjectBucket", "x", spec)).await;
+    scene.until_ready("ObjectBucket", "x").await;
+    exports::minted_twice(&scene, "x").await;
+    for (kind, name) in [("ObjectBucketCredential", "x"), ("ObjectBucket", "x"), (KIND, "web"), (BINDING, "own")] {
         scene.delete(kind, name).await;
         scene.until_gone(kind, name).await;
     }

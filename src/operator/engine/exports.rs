@@ -119,11 +119,12 @@ impl Work<'_> {
 
     async fn reissue(&self, export: &SecretExport, object: &RawObject, delivery: &Delivery) -> Result<bool, Outcome> {
         // The watch may be behind our own write: a working secret is not revoked for that.
-        let news = self.engine.secrets.look(&self.key.namespace, &export.name).await;
-        if news.map_err(|message| failed(&message))? {
+        let secret = self.engine.secrets.look(&self.key.namespace, &export.name).await;
+        let secret = secret.map_err(|message| failed(&message))?;
+        if next(secret.as_deref(), &self.owner.uid, delivery, export) != Step::Reissue {
             return Ok(true);
         }
-        tracing::info!(secret = export.name, "the Secret is gone: the secret is revoked and issued anew");
+        tracing::info!(secret = export.name, "what the Secret held is lost: it is revoked and issued anew");
         let delivery = DeliveryRef { id: delivery.id.clone() };
         match self.link.client.reissue(self.route(), &object.id, &delivery).await {
             Ok(object) => {

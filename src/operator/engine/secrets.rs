@@ -100,15 +100,15 @@ impl Secrets {
         }
     }
 
-    /// Reads a Secret now, whatever its watch says. True when it is there.
+    /// Reads a Secret now, whatever its watch says.
     ///
     /// # Errors
     /// A message for people.
-    pub async fn look(&self, namespace: &str, name: &str) -> Result<bool, String> {
+    pub async fn look(&self, namespace: &str, name: &str) -> Result<Option<Arc<Secret>>, String> {
         let found = bounded(self.api(namespace).get_opt(name)).await.map_err(|error| said(namespace, name, &error))?;
-        let there = found.is_some();
-        self.fold(namespace, name, found);
-        Ok(there)
+        let found = found.map(Arc::new);
+        self.fold(namespace, name, found.clone());
+        Ok(found)
     }
 
     /// Makes a Secret that must not exist yet.
@@ -144,7 +144,7 @@ impl Secrets {
         let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
         match answer {
             Ok(stored) => {
-                self.fold(&namespace, &name, Some(stored));
+                self.fold(&namespace, &name, Some(Arc::new(stored)));
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.is_already_exists() => Err(StoreProblem::Exists),
@@ -152,9 +152,9 @@ impl Secrets {
         }
     }
 
-    fn fold(&self, namespace: &str, name: &str, secret: Option<Secret>) {
+    fn fold(&self, namespace: &str, name: &str, secret: Option<Arc<Secret>>) {
         if let Some(watched) = self.map().get_mut(&Key::new(KIND, namespace, name)) {
-            watched.known = secret.map_or(Known::Absent, |secret| Known::Present(Arc::new(secret)));
+            watched.known = secret.map_or(Known::Absent, Known::Present);
         }
     }
 

@@ -65,7 +65,7 @@ async fn a_parent_waits_for_its_children_and_says_who_they_are() {
         let message = message_of(&waiting, "Reconciling");
         assert!(message.contains(&format!("{} {}/x", child.kind, scene.name)), "{message}");
         // Until then the child still works, and one that comes now waits for another parent.
-        scene.apply(scene.manifest(child.kind, "x", child.b.clone())).await;
+        scene.apply(scene.manifest(child.kind, "x", child.other())).await;
         scene.until_ready(child.kind, "x").await;
         apply_child(scene, child, "late").await;
         waits(scene, child, "late", "being deleted").await;
@@ -113,7 +113,7 @@ async fn a_parent_that_comes_back_finds_its_child() {
         let first = child.make(scene, "x").await;
         drop_parent(scene, parent).await;
         waits(scene, child, "x", "create it").await;
-        scene.apply(scene.manifest(child.kind, "x", child.b.clone())).await;
+        scene.apply(scene.manifest(child.kind, "x", child.other())).await;
         apply_parent(scene, parent, json!({})).await;
         let second = scene.until_ready(child.kind, "x").await;
         assert_eq!((id(&first), 1), (id(&second), scene.held(child.collection).await.len()));
@@ -193,7 +193,7 @@ async fn a_child_waits_while_its_parent_is_stalled() {
         scene.until_ready(child.kind, "x").await;
         apply_parent(scene, parent, json!({"managementPolicy": "Observe"})).await;
         scene.until_ready(parent.kind, PARENT).await;
-        scene.apply(scene.manifest(child.kind, "x", child.b.clone())).await;
+        scene.apply(scene.manifest(child.kind, "x", child.other())).await;
         let ready = scene.until_ready(child.kind, "x").await;
         assert_eq!(reason_of(&ready, "Ready"), "Ready");
     })

@@ -1,7 +1,6 @@
 //! The laws that every kind obeys, against the real API server. A kind is one entry of [`roots`] or of [`children`].
 
 mod children;
-mod crashes;
 mod deletion;
 mod edits;
 mod names;
@@ -12,6 +11,7 @@ mod silence;
 
 use futures::future::join_all;
 use kube::api::DynamicObject;
+use loopback_operator::protocol::RawObject;
 use serde_json::{Value, json};
 
 use crate::rig::{DOMAIN, Scene, rig};
@@ -27,8 +27,8 @@ pub struct Law {
     pub collection: &'static str,
     /// A spec that becomes Ready.
     pub a: Value,
-    /// Another one, which differs in what the backend holds.
-    pub b: Value,
+    /// Another one, which differs in what the backend holds; none when nothing of that may be changed.
+    pub b: Option<Value>,
     /// A change of an object made from `a` in the backend.
     pub tampering: Value,
     /// What it belongs to. Roots have none, and import, Observe and Retain instead.
@@ -37,12 +37,12 @@ pub struct Law {
 
 /// Kinds that belong to a project.
 pub fn roots() -> Vec<Law> {
-    vec![balancer(), monitoring_object(), zone()]
+    vec![balancer(), monitoring_object(), zone(), bucket()]
 }
 
 /// Kinds that belong to a root, which their specs name [`PARENT`].
 pub fn children() -> Vec<Law> {
-    vec![monitoring_condition(), record()]
+    vec![monitoring_condition(), record(), credential()]
 }
 
 /// Every kind that lives in the backend.
@@ -59,7 +59,7 @@ fn balancer() -> Law {
         kind: "ProjectLoadBalancer",
         collection: "load-balancers",
         a: spec(18080),
-        b: spec(18081),
+        b: Some(spec(18081)),
         tampering: json!({"services": {"web": {"port": 18082}}}),
         parent: None,
     }
@@ -72,7 +72,7 @@ fn monitoring_object() -> Law {
         kind: "MonitoringObject",
         collection: "monitoring/objects",
         a: spec("http://127.0.0.1:9/"),
-        b: spec("http://127.0.0.1:9/b"),
+        b: Some(spec("http://127.0.0.1:9/b")),
         tampering: json!({"interval": "59m"}),
         parent: None,
     }
@@ -87,7 +87,7 @@ fn monitoring_condition() -> Law {
         kind: "MonitoringCondition",
         collection: "monitoring/conditions",
         a: spec("500ms"),
-        b: spec("600ms"),
+        b: Some(spec("600ms")),
         tampering: json!({"threshold": "700ms"}),
         parent: Some(Box::new(monitoring_object())),
     }
@@ -103,8 +103,8 @@ fn zone() -> Law {
         kind: "ProjectDnsZone",
         collection: "dns-zones",
         a: spec(&[]),
-        b: spec(&["*.b.{scene}"]),
-        tampering: json!({"name": "tampered"}),
+        b: Some(spec(&["*.b.{scene}"])),
+        tampering: json!({"patterns": [format!("tampered.{{scene}}.{DOMAIN}")]}),
         parent: None,
     }
 }
@@ -115,9 +115,33 @@ fn record() -> Law {
         kind: "DnsRecord",
         collection: "dns-zones/records",
         a: spec("192.0.2.1"),
-        b: spec("192.0.2.2"),
+        b: Some(spec("192.0.2.2")),
         tampering: json!({"values": ["192.0.2.66"]}),
         parent: Some(Box::new(zone())),
+    }
+}
+
+/// A bucket's name belongs to one bucket of all projects, and nothing of a bucket ever changes.
+fn bucket() -> Law {
+    Law {
+        kind: "ObjectBucket",
+        collection: "object-stores",
+        a: json!({"bucketName": "{scene}-{name}"}),
+        b: None,
+        tampering: json!({"provider": "embedded"}),
+        parent: None,
+    }
+}
+
+fn credential() -> Law {
+    let spec = |access: &str| json!({"bucketRef": {"name": PARENT}, "access": access});
+    Law {
+        kind: "ObjectBucketCredential",
+        collection: "object-stores/credentials",
+        a: spec("ReadWrite"),
+        b: Some(spec("ReadOnly")),
+        tampering: json!({"access": "WriteOnly"}),
+        parent: Some(Box::new(bucket())),
     }
 }
 
@@ -131,6 +155,12 @@ pub async fn for_each(laws: Vec<Law>, what: &str, law: impl AsyncFn(&Scene, &Law
 /// Runs a law for every kind.
 pub async fn for_every_kind(what: &str, law: impl AsyncFn(&Scene, &Law)) {
     for_each(kinds(), what, law).await;
+}
+
+/// Runs a law for every kind of which something can be changed; the last argument is the other spec.
+pub async fn for_every_kind_that_changes(what: &str, law: impl AsyncFn(&Scene, &Law, &Value)) {
+    let changing = kinds().into_iter().filter(|law| law.b.is_some()).collect();
+    for_each(changing, what, async |scene, kind| law(scene, kind, kind.b.as_ref().unwrap()).await).await;
 }
 
 /// Runs a law about what only roots have: import, Observe, Retain.
@@ -152,6 +182,17 @@ impl Law {
             scene.apply(scene.manifest(parent.kind, PARENT, parent.a.clone())).await;
         }
         scene.apply(scene.manifest(self.kind, name, self.a.clone())).await;
+    }
+
+    /// Another spec than A, if there is one.
+    pub fn other(&self) -> Value {
+        self.b.as_ref().unwrap_or(&self.a).clone()
+    }
+
+    /// Changes an object behind the operator's back.
+    pub async fn tamper(&self, scene: &Scene, object: &RawObject) -> RawObject {
+        let patch = scene.filled(&self.tampering, &object.id);
+        scene.wire().patch(&scene.name, self.collection, object, patch).await
     }
 
     /// Makes an object named `name` from spec A and waits until it is Ready.

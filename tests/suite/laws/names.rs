@@ -63,7 +63,7 @@ async fn what_was_left_behind_is_taken_over() {
         let first = law.make(scene, "x").await;
         tear_out(scene, law).await;
         assert_eq!(scene.held(law.collection).await.len(), 1);
-        scene.apply(scene.manifest(law.kind, "x", law.b.clone())).await;
+        scene.apply(scene.manifest(law.kind, "x", law.other())).await;
         let second = scene.until_ready(law.kind, "x").await;
         assert_ne!(first.metadata.uid, second.metadata.uid);
         assert_eq!(id(&first), id(&second));

@@ -73,7 +73,10 @@ async fn what_is_retained_can_be_imported_under_another_name() {
         scene.apply(scene.manifest(law.kind, "x", law.with(json!({"deletionPolicy": "Retain"})))).await;
         let made = id(&scene.until_ready(law.kind, "x").await);
         // While its owner exists it is refused, ...
-        scene.apply(scene.manifest(law.kind, "y", law.with(json!({"import": {"id": made}})))).await;
+        // The spec is that of x, in all that it names after itself.
+        let mut other = scene.manifest(law.kind, "x", law.with(json!({"import": {"id": made}})));
+        other["metadata"]["name"] = json!("y");
+        scene.apply(other).await;
         let stalled = scene.until_stalled(law.kind, "y", "OwnedByAnother").await;
         assert!(message_of(&stalled, "Stalled").contains(&format!("{}/x", scene.name)));
         // ... and taken at once when the owner lets go.

@@ -2,6 +2,7 @@
 //! test that asks and end with the process of the tests.
 
 mod children;
+mod lossy;
 mod scene;
 mod traces;
 mod wire;
@@ -35,6 +36,7 @@ use tokio::{
 pub use self::wire::DOMAIN;
 pub use self::{
     children::Program,
+    lossy::{Loss, Lossy},
     scene::{Scene, condition, message_of, permissions, reason_of, status_of},
     wire::{Wire, below, path_of},
 };
