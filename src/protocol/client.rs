@@ -171,6 +171,14 @@ impl Client {
         read(body(request, "application/merge-patch+json", patch)?).await
     }
 
+    /// Deletes an object, if it is still at `etag`; the answer is the object on its way out. Its owner may have another.
+    ///
+    /// # Errors
+    /// See [`CallError`]; [`Code::Stale`] when it is not.
+    pub async fn delete<'a>(&self, at: impl Into<Route<'a>>, id: &'a str, etag: &str) -> Result<RawObject, CallError> {
+        read(self.request(Method::DELETE, &at.into().path(&[id]))?.header(header::IF_MATCH, quoted(etag))).await
+    }
+
     /// Sets the owner of an object if it is the one that the caller saw.
     ///
     /// # Errors

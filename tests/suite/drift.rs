@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::{
-    laws::kinds,
-    rig::{DOMAIN, Scene, condition, rig, until},
+    laws::{for_every_kind, for_every_root},
+    rig::{condition, until},
 };
 
 /// A repair takes less than a second; a busy machine has ten times as much.
@@ -14,13 +14,11 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_behind_our_back_is_repaired_within_a_second_and_told() {
-    let (rig, _peace) = rig().await;
-    for law in kinds() {
-        let scene = Scene::new(rig, "drift").await;
-        law.make(&scene, "x").await;
+    for_every_kind("drift", async |scene, law| {
+        law.make(scene, "x").await;
         let before = scene.held(law.collection).await.remove(0);
         let tampered = Instant::now();
-        scene.wire().patch(&scene.name, law.collection, &before, law.tampering.clone()).await;
+        law.tamper(scene, &before).await;
         until("it is repaired", async || {
             let held = scene.held(law.collection).await.remove(0);
             held.intent == before.intent && held.intent_revision > before.intent_revision
@@ -32,15 +30,14 @@ async fn a_change_behind_our_back_is_repaired_within_a_second_and_told() {
         assert!(event.contains("set ") || event.contains("remove "), "the event says what was done: {event}");
         scene.until_ready(law.kind, "x").await;
         assert_eq!(scene.events("x").await.len(), 1, "{:?}", scene.events("x").await);
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_deleted_behind_our_back_is_made_anew_and_told() {
-    let (rig, _peace) = rig().await;
-    for law in kinds() {
-        let scene = Scene::new(rig, "drift-gone").await;
-        law.make(&scene, "x").await;
+    for_every_kind("drift-gone", async |scene, law| {
+        law.make(scene, "x").await;
         let before = scene.held(law.collection).await.remove(0);
         let deleted = Instant::now();
         scene.wire().delete(&scene.name, law.collection, &before).await;
@@ -58,15 +55,14 @@ async fn what_is_deleted_behind_our_back_is_made_anew_and_told() {
         })
         .await;
         scene.until_ready(law.kind, "x").await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_deleted_under_observe_is_only_reported() {
-    let (rig, _peace) = rig().await;
-    for law in kinds() {
-        let scene = Scene::new(rig, "drift-observed").await;
-        law.make(&scene, "x").await;
+    for_every_root("drift-observed", async |scene, law| {
+        law.make(scene, "x").await;
         scene.apply(scene.manifest(law.kind, "x", law.with(json!({"managementPolicy": "Observe"})))).await;
         let ready = scene.until_ready(law.kind, "x").await;
         assert!(condition(&ready, "Drifted").is_none());
@@ -74,46 +70,6 @@ async fn what_is_deleted_under_observe_is_only_reported() {
         scene.wire().delete(&scene.name, law.collection, &held).await;
         scene.until_stalled(law.kind, "x", "ImportNotFound").await;
         assert!(scene.held(law.collection).await.is_empty());
-    }
-}
-
-/// A zone and a record, each changed and deleted. A zone with records cannot be deleted, so that one has none.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn zones_and_records_are_repaired_within_a_second_and_told() {
-    let (rig, _peace) = rig().await;
-    for (what, patch) in [
-        ("zone", Some(json!({"patterns": ["b.example.test"]}))),
-        ("zone", None),
-        ("record", Some(json!({"values": ["192.0.2.66"], "ttl": "1h"}))),
-        ("record", None),
-    ] {
-        let scene = Scene::new(rig, "drift-dns").await;
-        let name = format!("{}.{DOMAIN}", scene.name);
-        scene.apply(scene.manifest("ProjectDnsZone", "zone", json!({"domain": DOMAIN, "patterns": [name]}))).await;
-        scene.until_ready("ProjectDnsZone", "zone").await;
-        let (mut kind, mut collection) = ("ProjectDnsZone", "dns-zones".to_owned());
-        if what == "record" {
-            collection = format!("dns-zones/{}/records", scene.held("dns-zones").await[0].id);
-            kind = "DnsRecord";
-            let spec = json!({"zoneRef": {"name": "zone"}, "name": name, "type": "A", "values": ["192.0.2.1"]});
-            scene.apply(scene.manifest(kind, what, spec)).await;
-            scene.until_ready(kind, what).await;
-        }
-        let before = scene.held(&collection).await.remove(0);
-        let began = Instant::now();
-        match &patch {
-            Some(patch) => drop(scene.wire().patch(&scene.name, &collection, &before, patch.clone()).await),
-            None => scene.wire().delete(&scene.name, &collection, &before).await,
-        }
-        until("it is repaired", async || {
-            let held = scene.held(&collection).await;
-            held.first()
-                .is_some_and(|held| held.intent == before.intent && held.intent_revision > before.intent_revision)
-        })
-        .await;
-        println!("{kind}, {patch:?}: repaired after {} ms", began.elapsed().as_millis());
-        assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
-        scene.until_event(what, "DriftRepaired", LIMIT).await;
-        scene.until_ready(kind, what).await;
-    }
+    })
+    .await;
 }

@@ -78,8 +78,8 @@ async fn is_revoked(scene: &Scene, values: &BTreeMap<String, String>) {
 /// been deleted and another was in the way.
 pub async fn minted_twice(scene: &Scene, bucket: &str) -> [String; 2] {
     let spec = json!({"bucketRef": {"name": bucket}, "access": "ReadOnly", "secretName": "minted"});
-    scene.apply(scene.manifest(CREDENTIAL, "x", spec)).await;
-    scene.until_ready(CREDENTIAL, "x").await;
+    scene.apply(scene.manifest(CREDENTIAL, "minted", spec)).await;
+    scene.until_ready(CREDENTIAL, "minted").await;
     let secret = async || values(scene, "minted").await.and_then(|values| values.get("AWS_SECRET_ACCESS_KEY").cloned());
     let first = secret().await.unwrap();
     secrets(scene).delete("minted", &Default::default()).await.unwrap();
@@ -87,8 +87,8 @@ pub async fn minted_twice(scene: &Scene, bucket: &str) -> [String; 2] {
     let second = secret().await.unwrap();
     // Somebody else's now: its owner is taken off, which is told.
     patch_secret(scene, "minted", json!({"metadata": {"ownerReferences": null}})).await;
-    scene.until_stalled(CREDENTIAL, "x", "SecretConflict").await;
-    scene.until_event("x", "SecretConflict", Duration::from_secs(30)).await;
+    scene.until_stalled(CREDENTIAL, "minted", "SecretConflict").await;
+    scene.until_event("minted", "SecretConflict", Duration::from_secs(30)).await;
     [first, second]
 }
 

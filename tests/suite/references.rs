@@ -88,7 +88,7 @@ async fn a_rotated_token_is_used_at_once_and_a_revoked_one_holds_everything() {
     scene.until_stalled(BINDING, "default", "TokenInvalid").await;
     assert_eq!(version(&scene.get(law.kind, "x").await.unwrap()), version(&quiet), "only the binding says so");
 
-    scene.apply(scene.manifest(law.kind, "x", law.b.clone())).await;
+    scene.apply(scene.manifest(law.kind, "x", law.other())).await;
     let held = scene.until_reason(law.kind, "x", "Reconciling", "BindingNotReady").await;
     assert!(condition(&held, "Stalled").is_none());
     assert_eq!(intent(&scene, &law).await, before);
@@ -137,7 +137,7 @@ async fn a_binding_waits_for_its_users_and_says_who_they_are() {
     assert!(message_of(&waiting, "Reconciling").contains(&format!("{}/x", scene.name)));
     assert!(message_of(&waiting, "Reconciling").contains(law.kind));
     // Until then it still works.
-    scene.apply(scene.manifest(law.kind, "x", law.b.clone())).await;
+    scene.apply(scene.manifest(law.kind, "x", law.other())).await;
     scene.until_ready(law.kind, "x").await;
     scene.delete(law.kind, "x").await;
     scene.until_gone(BINDING, "default").await;
@@ -156,7 +156,7 @@ async fn without_its_grant_all_is_held_and_only_deletion_goes_on() {
     scene.until_stalled(BINDING, "default", "NotGranted").await;
     let stalled = scene.until_stalled(law.kind, "x", "NotGranted").await;
     assert!(message_of(&stalled, "Stalled").contains("grant"), "{}", message_of(&stalled, "Stalled"));
-    scene.apply(scene.manifest(law.kind, "x", law.b.clone())).await;
+    scene.apply(scene.manifest(law.kind, "x", law.other())).await;
     scene.until_stalled(law.kind, "x", "NotGranted").await;
     scene.delete(law.kind, "y").await;
     scene.until_gone(law.kind, "y").await;
@@ -191,7 +191,7 @@ async fn a_paused_binding_holds_its_users_and_lets_them_go() {
     }
     scene.merge(BINDING, "default", pause(json!("true"))).await;
     scene.until_stalled(law.kind, "x", "Paused").await;
-    scene.apply(scene.manifest(law.kind, "x", law.b.clone())).await;
+    scene.apply(scene.manifest(law.kind, "x", law.other())).await;
     scene.delete(law.kind, "y").await;
     scene.until_gone(law.kind, "y").await;
     let left = scene.held(law.collection).await.remove(0);
@@ -275,7 +275,7 @@ async fn while_the_backend_is_down_only_bindings_say_so() {
     scene.until_reason(BINDING, "default", "Reconciling", "BackendUnavailable").await;
     rig.restart_backend().await;
     scene.until_ready(BINDING, "default").await;
-    scene.apply(scene.manifest(law.kind, "y", law.b.clone())).await;
+    scene.apply(scene.manifest(law.kind, "y", law.other())).await;
     scene.until_ready(law.kind, "y").await;
     assert_eq!(version(&scene.get(law.kind, "x").await.unwrap()), version(&before));
     assert!(scene.held(law.collection).await.iter().any(|held| held.etag == etag));

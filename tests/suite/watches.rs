@@ -30,12 +30,12 @@ async fn what_happened_while_the_operator_was_away_is_made_up_for() {
     };
     let (edited, tampered) = (of("edited").await.unwrap(), of("tampered").await.unwrap());
     rig.operator.kill();
-    scene.apply(scene.manifest(law.kind, "edited", law.b.clone())).await;
+    scene.apply(scene.manifest(law.kind, "edited", law.other())).await;
     scene.delete(law.kind, "deleted").await;
     scene.merge(law.kind, "vanished", json!({"metadata": {"finalizers": null}})).await;
     scene.delete(law.kind, "vanished").await;
     scene.apply(scene.manifest(law.kind, "new", law.a.clone())).await;
-    scene.wire().patch(&scene.name, law.collection, &tampered, law.tampering.clone()).await;
+    law.tamper(&scene, &tampered).await;
     rig.restart_operator().await;
     scene.until_ready(law.kind, "edited").await;
     scene.until_ready(law.kind, "new").await;
@@ -115,10 +115,10 @@ async fn the_api_server_may_die(cluster: &mut OwnCluster, scene: &Scene, law: &L
     cluster.plane.signal(Program::ApiServer, Signal::SIGKILL).unwrap();
     // Drift needs no Kubernetes to be repaired.
     let before = scene.held(law.collection).await.remove(0);
-    scene.wire().patch(&scene.name, law.collection, &before, law.tampering.clone()).await;
+    law.tamper(scene, &before).await;
     until("the repair", async || scene.held(law.collection).await[0].intent == before.intent).await;
     cluster.plane.restart(Program::ApiServer).await.unwrap();
-    scene.apply(scene.manifest(law.kind, "x", law.b.clone())).await;
+    scene.apply(scene.manifest(law.kind, "x", law.other())).await;
     scene.until_ready(law.kind, "x").await;
     assert_ne!(scene.held(law.collection).await[0].intent, before.intent);
 }
@@ -144,7 +144,7 @@ async fn a_deleted_definition_retains(cluster: &OwnCluster, scene: &Scene, law: 
     assert_eq!((&left[0].id, &left[0].etag), (&before.id, &before.etag));
     // Installed again, the same manifest finds what was left.
     define(scene, manifest).await;
-    scene.apply(scene.manifest(law.kind, "x", law.b.clone())).await;
+    scene.apply(scene.manifest(law.kind, "x", law.other())).await;
     let ready = scene.until_ready(law.kind, "x").await;
     assert_eq!(ready.data["status"]["id"], before.id.as_str());
 }

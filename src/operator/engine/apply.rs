@@ -1,6 +1,6 @@
 //! One change of the backend: the call, and what its answer means.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -23,8 +23,9 @@ impl Work<'_> {
             }
             Change::Claim { id, from } => {
                 let claim = Claim { from: from.clone(), to: self.owner.clone() };
-                client.claim(self.route(), id, &claim).await
+                client.claim(self.route_to(self.known(id).as_deref()), id, &claim).await
             }
+            Change::Remove { id, etag } => client.delete(self.route_to(self.known(id).as_deref()), id, etag).await,
             Change::Patch { id, etag, patch } => client.patch(self.route(), id, etag, patch).await,
         };
         self.engine.count(operation(change), &answer, began.elapsed());
@@ -42,7 +43,7 @@ impl Work<'_> {
     async fn refused(&self, change: &Change, problem: Problem) -> Result<(), Outcome> {
         let id = match change {
             Change::Create { .. } => problem.id.clone(),
-            Change::Claim { id, .. } | Change::Patch { id, .. } => Some(id.clone()),
+            Change::Claim { id, .. } | Change::Remove { id, .. } | Change::Patch { id, .. } => Some(id.clone()),
         };
         match (problem.code, id) {
             // The world is not as the mirror had it: read, fold, plan again.
@@ -52,7 +53,7 @@ impl Work<'_> {
     }
 
     pub(super) async fn read(&self, id: &str) -> Result<(), Outcome> {
-        match self.link.client.get(self.route(), id).await {
+        match self.link.client.get(self.route_to(self.known(id).as_deref()), id).await {
             Ok(object) => {
                 self.take(id, object);
                 Ok(())
@@ -60,6 +61,11 @@ impl Work<'_> {
             Err(CallError::Refused(problem)) => Err(self.judge(&problem)),
             Err(_) => Err(self.lost()),
         }
+    }
+
+    /// An object as the mirror has it.
+    fn known(&self, id: &str) -> Option<Arc<RawObject>> {
+        self.link.look(|mirror| mirror.get(self.collection, id))
     }
 
     fn take(&self, id: &str, object: Option<RawObject>) {
@@ -144,6 +150,7 @@ fn operation(change: &Change) -> &'static str {
     match change {
         Change::Create { .. } => "create",
         Change::Claim { .. } => "claim",
+        Change::Remove { .. } => "delete",
         Change::Patch { .. } => "patch",
     }
 }

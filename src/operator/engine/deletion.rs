@@ -57,7 +57,11 @@ pub(super) async fn pass(engine: &Engine, key: &Key, object: Arc<DynamicObject>,
     match work.retire().await {
         Ok(None) => release(engine, key, &work.object).await,
         Ok(Some(held)) => work.waiting(&held),
-        Err(outcome) => outcome,
+        // One that came between the look at the children and the call: its end is what wakes us.
+        Err(outcome) => match engine.children(key) {
+            children if children.is_empty() => outcome,
+            children => Outcome::Deleting(in_use(&children)),
+        },
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     crd::{ManagementPolicy, Member, Reason},
-    protocol::{Intent, ObjectId, Owner, Phase, client::Route},
+    protocol::{Intent, ObjectId, Owner, Phase, RawObject, client::Route},
 };
 
 /// Changes that one pass makes at most; what is left is done by the next.
@@ -61,6 +61,9 @@ pub(super) async fn pass<K: Kind>(engine: &Engine, key: &Key, object: Arc<Dynami
         Ok(parent) => parent,
         Err(why) => return Outcome::Working(why).into(),
     };
+    if let Some(why) = parent.as_ref().and_then(Parent::going).filter(|_| !has_finalizer(&object)) {
+        return Outcome::Working(why).into();
+    }
     let binding = parent.as_ref().map_or_else(|| common.binding().to_owned(), Parent::binding);
     let link = match engine.connections.of(engine, key, &binding) {
         Connection::Open(link) => link,
@@ -97,6 +100,12 @@ impl Work<'_> {
     /// How this collection is addressed.
     pub(super) fn route(&self) -> Route<'_> {
         Route { collection: self.collection, parent: self.under.as_deref().filter(|_| self.nested) }
+    }
+
+    /// How the collection of an object is addressed: a child may be below another parent than the one that it is to have.
+    pub(super) fn route_to<'a>(&'a self, object: Option<&'a RawObject>) -> Route<'a> {
+        let parent = object.and_then(|object| object.parent.as_deref()).or(self.under.as_deref());
+        Route { collection: self.collection, parent: parent.filter(|_| self.nested) }
     }
 
     async fn reconcile<K: Kind>(&mut self, resource: &K::Resource) -> Finding {
@@ -146,7 +155,9 @@ impl Work<'_> {
             Some(change) => {
                 let drift = self.drift(&wanted, &change);
                 self.apply(&change).await?;
-                self.engine.memory(self.key, |memory| memory.wanted = Some(wanted.intent.clone()));
+                // What follows a removal of our own is no repair: the intent counts as one that was never reached.
+                let reached = if matches!(change, Change::Remove { .. }) { Value::Null } else { wanted.intent.clone() };
+                self.engine.memory(self.key, |memory| memory.wanted = Some(reached));
                 self.repaired = self.repaired.take().or(drift);
                 Ok(None)
             }

@@ -9,13 +9,16 @@ use super::{
     Engine,
     apply::dotted,
     cache::Subject,
-    common::{Common, has_finalizer, uid},
+    common::{Common, deleting, has_finalizer, uid},
     connections::Connection,
     key::Key,
     kind::{ParentOf, Remark},
     link::Link,
 };
-use crate::{crd::Reason, protocol::ObjectId};
+use crate::{
+    crd::{ManagementPolicy, Reason},
+    protocol::ObjectId,
+};
 
 /// A child's parent in Kubernetes.
 pub(super) struct Parent {
@@ -27,6 +30,12 @@ impl Parent {
     /// Name of the binding that it goes through, and its children with it.
     pub(super) fn binding(&self) -> String {
         Common::of(&self.object).unwrap_or_default().binding().to_owned()
+    }
+
+    /// Why nothing is begun under it any more: it would keep the parent from going.
+    pub(super) fn going(&self) -> Option<Remark> {
+        let message = format!("{} is being deleted; once it is gone, create it anew", self.key);
+        deleting(&self.object).then(|| Remark::new(Reason::ReferenceMissing, message))
     }
 }
 
@@ -63,8 +72,10 @@ impl Engine {
     pub(super) fn parent_id(&self, link: &Link, parent: &Parent) -> Result<ObjectId, Remark> {
         let collection = self.kinds.get(&*parent.key.kind).map_or("", |kind| kind.collection);
         let own = link.look(|mirror| mirror.of_owner(collection, &self.cluster, uid(&parent.object)));
-        // One that is only observed is another's: its status says which it is.
-        let observed = || parent.object.data.pointer("/status/id").and_then(Value::as_str).map(str::to_owned);
+        // One that is only observed is another's: its status says which it is. Else its status may be about one that is gone.
+        let observes = Common::of(&parent.object).is_ok_and(|common| common.management() == ManagementPolicy::Observe);
+        let status = || parent.object.data.pointer("/status/id").and_then(Value::as_str).map(str::to_owned);
+        let observed = || observes.then(status).flatten();
         own.map(|object| object.id.clone())
             .or_else(observed)
             .ok_or_else(|| Remark::new(Reason::ReferenceMissing, format!("{} is not in the backend yet", parent.key)))

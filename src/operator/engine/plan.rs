@@ -56,6 +56,13 @@ pub enum Change {
         /// Who held it.
         from: Option<Owner>,
     },
+    /// Remove it, because it is below another parent than the one that is wanted; it is made anew there.
+    Remove {
+        /// Which.
+        id: String,
+        /// The state that was seen.
+        etag: String,
+    },
     /// Change its intent.
     Patch {
         /// Which.
@@ -74,6 +81,9 @@ pub fn plan(wanted: &Wanted, observed: &Observed) -> Option<Change> {
         Observed::Nothing => Some(Change::Create { intent: wanted.intent.clone(), under: wanted.under.clone() }),
         Observed::Takeable(object) => Some(Change::Claim { id: object.id.clone(), from: object.owner.clone() }),
         Observed::Ours(object) if object.phase == Phase::Deleting => None,
+        Observed::Ours(object) if wanted.under.is_some() && wanted.under != object.parent => {
+            Some(Change::Remove { id: object.id.clone(), etag: object.etag.clone() })
+        }
         Observed::Ours(object) => difference(wanted, object),
         Observed::Foreign(_) | Observed::Missing(_) | Observed::Ambiguous(_) => None,
     }
@@ -110,6 +120,7 @@ impl fmt::Display for Change {
             Self::Claim { id, from: Some(owner) } => {
                 write!(f, "take {id} from {} {}/{} (uid {})", owner.kind, owner.namespace, owner.name, owner.uid)
             }
+            Self::Remove { id, .. } => write!(f, "remove {id}, which is below another parent"),
             Self::Patch { patch, .. } => write_patch(f, patch),
         }
     }
@@ -201,6 +212,18 @@ mod tests {
         ] {
             assert_eq!(plan(&wanted, &idle), None, "{idle:?}");
         }
+    }
+
+    #[test]
+    fn a_child_below_another_parent_is_removed_to_be_made_anew() {
+        let below = |parent: &str, phase| {
+            let child = RawObject { parent: Some(parent.into()), ..(*object(json!({"a": 1}), phase)).clone() };
+            Observed::Ours(Arc::new(child))
+        };
+        let wanted = Wanted { under: Some("zone-2".into()), ..wanted(json!({"a": 1})) };
+        assert!(matches!(plan(&wanted, &below("zone-1", Phase::Live)), Some(Change::Remove { .. })));
+        assert_eq!(plan(&wanted, &below("zone-1", Phase::Deleting)), None);
+        assert_eq!(plan(&wanted, &below("zone-2", Phase::Live)), None);
     }
 
     #[test]

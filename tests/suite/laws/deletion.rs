@@ -1,12 +1,18 @@
 //! The end of objects.
 
+use std::time::Instant;
+
+use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Law, for_every_kind, kinds};
-use crate::rig::{Rig, Scene, message_of, rig, until};
+use super::{Law, PARENT, for_every_kind, kinds};
+use crate::rig::{Rig, Scene, below, message_of, rig, until};
+
+/// Scenes that one test has at a time.
+const AT_ONCE: usize = 16;
 
 /// A namespace with a token of its own, whose Secret, binding and objects can be deleted in any order.
 async fn own(rig: &'static Rig, what: &str) -> Scene {
@@ -28,23 +34,40 @@ async fn secret_is_gone(scene: &Scene, name: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deletion_ends_in_whatever_order_things_are_deleted() {
     let (rig, _peace) = rig().await;
-    for law in kinds() {
-        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-            let scene = own(rig, "any-order").await;
-            law.make(&scene, "x").await;
-            for what in order {
-                match what {
-                    0 => scene.delete(law.kind, "x").await,
-                    1 => scene.delete("ProjectBinding", "default").await,
-                    _ => delete_secret(&scene, &scene.name, "own").await,
-                }
-            }
-            scene.until_gone(law.kind, "x").await;
-            scene.until_gone("ProjectBinding", "default").await;
-            secret_is_gone(&scene, "own").await;
-            scene.until_empty(law.collection).await;
+    let lives = kinds().into_iter().flat_map(|law| {
+        let mut things = vec![(law.kind, "x"), ("ProjectBinding", "default"), ("Secret", "own")];
+        things.extend(law.parent.iter().map(|parent| (parent.kind, PARENT)));
+        let law = std::sync::Arc::new(law);
+        orders(&things).into_iter().map(move |order| (law.clone(), order))
+    });
+    stream::iter(lives).for_each_concurrent(AT_ONCE, async |(law, order)| ends_in_order(rig, &law, &order).await).await;
+}
+
+async fn ends_in_order(rig: &'static Rig, law: &Law, order: &[(&str, &str)]) {
+    let scene = own(rig, "any-order").await;
+    law.make(&scene, "x").await;
+    for (kind, name) in order {
+        match *kind {
+            "Secret" => delete_secret(&scene, &scene.name, name).await,
+            kind => scene.delete(kind, name).await,
         }
     }
+    for (kind, name) in order {
+        match *kind {
+            "Secret" => secret_is_gone(&scene, name).await,
+            kind => scene.until_gone(kind, name).await,
+        }
+    }
+    for law in std::iter::once(law).chain(law.parent.as_deref()) {
+        scene.until_empty(law.collection).await;
+    }
+}
+
+/// All orders of some things.
+fn orders<T: Clone>(things: &[T]) -> Vec<Vec<T>> {
+    let Some((first, rest)) = things.split_first() else { return vec![vec![]] };
+    let into = |order: Vec<T>| (0..=order.len()).map(move |at| [&order[..at], &[first.clone()], &order[at..]].concat());
+    orders(rest).into_iter().flat_map(into).collect()
 }
 
 /// What was lent and taken back: the deletion waits, says for what, and goes on when it is there again.
@@ -89,8 +112,11 @@ async fn a_late_create_is_refused_for_good() {
         let held = scene.held(law.collection).await.remove(0);
         scene.delete(law.kind, "x").await;
         scene.until_gone(law.kind, "x").await;
-        let path = format!("/v3/projects/{}/{}", scene.name, law.collection);
-        let body = json!({"owner": held.owner, "intent": held.intent});
+        let path = format!("/v3/projects/{}/{}", scene.name, below(law.collection, held.parent.as_deref()));
+        let mut body = json!({"owner": held.owner, "intent": held.intent});
+        if let Some(parent) = &held.parent {
+            body["parent"] = json!(parent);
+        }
         let answer = scene.wire().send(Method::POST, &path, None, Some(body)).await;
         assert_eq!(answer.status(), StatusCode::CONFLICT);
         let problem: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
@@ -106,18 +132,60 @@ async fn a_namespace_with_everything_in_it_can_be_deleted() {
         let scene = if lent { Scene::new(rig, "ends").await } else { own(rig, "ends-own").await };
         for law in kinds() {
             for name in ["x", "y", "z"] {
-                scene.apply(scene.manifest(law.kind, name, law.a.clone())).await;
+                law.apply(&scene, name).await;
             }
             // One is caught before it is Ready, or not; all ends well either way.
             scene.until_condition(law.kind, "x", "Synced", "True").await;
         }
         let namespaces = Api::<Namespace>::all(scene.client.clone());
+        let began = Instant::now();
         namespaces.delete(&scene.name, &Default::default()).await.unwrap();
-        until("the namespace is gone", async || namespaces.get_opt(&scene.name).await.unwrap().is_none()).await;
-        for Law { collection, .. } in kinds() {
-            scene.until_empty(collection).await;
+        let mut ours = None;
+        until("the namespace is gone", async || {
+            if ours.is_none() && nothing_is_left(&scene).await {
+                ours = Some(began.elapsed());
+            }
+            namespaces.get_opt(&scene.name).await.unwrap().is_none()
+        })
+        .await;
+        println!(
+            "a namespace with everything in it: {ours:?} until the backend was empty, {:?} in all",
+            began.elapsed()
+        );
+        assert!(nothing_is_left(&scene).await);
+    }
+}
+
+async fn nothing_is_left(scene: &Scene) -> bool {
+    for Law { collection, .. } in kinds() {
+        if !scene.held(collection).await.is_empty() {
+            return false;
         }
     }
+    true
+}
+
+/// Everything at once and children last, which is what `kubectl delete -f` of a whole application may come to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_that_a_namespace_has_can_be_deleted_by_hand_parents_first() {
+    let (rig, _peace) = rig().await;
+    let scene = own(rig, "by-hand").await;
+    let mut order = vec![("ProjectBinding", "default")];
+    for law in kinds() {
+        law.make(&scene, "x").await;
+        order.extend(law.parent.iter().map(|parent| (parent.kind, PARENT)));
+    }
+    order.extend(kinds().iter().map(|law| (law.kind, "x")));
+    delete_secret(&scene, &scene.name, "own").await;
+    let began = Instant::now();
+    for (kind, name) in &order {
+        scene.delete(kind, name).await;
+    }
+    for (kind, name) in &order {
+        scene.until_gone(kind, name).await;
+    }
+    println!("all kinds, by hand: {:?}", began.elapsed());
+    assert!(nothing_is_left(&scene).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,7 +193,7 @@ async fn what_waits_for_a_reference_can_be_deleted() {
     let (rig, _peace) = rig().await;
     for law in kinds() {
         let scene = Scene::unbound(rig, "unbound").await;
-        scene.apply(scene.manifest(law.kind, "x", law.a.clone())).await;
+        law.apply(&scene, "x").await;
         scene.until_condition(law.kind, "x", "Reconciling", "True").await;
         scene.delete(law.kind, "x").await;
         scene.until_gone(law.kind, "x").await;

@@ -7,10 +7,10 @@ use crate::rig::{condition, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn there_and_back_ends_where_it_began() {
-    for_every_kind_that_changes("back", async |scene, law| {
+    for_every_kind_that_changes("back", async |scene, law, b| {
         law.make(scene, "x").await;
         let first = scene.held(law.collection).await.remove(0);
-        scene.apply(scene.manifest(law.kind, "x", law.b.clone())).await;
+        scene.apply(scene.manifest(law.kind, "x", b.clone())).await;
         scene.until_ready(law.kind, "x").await;
         let second = scene.held(law.collection).await.remove(0);
         assert_ne!(second.intent, first.intent);
@@ -24,12 +24,12 @@ async fn there_and_back_ends_where_it_began() {
 /// Ready for a generation means that the backend holds that generation's spec, however fast the edits come.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rapid_edits_end_with_the_last_and_ready_never_lies() {
-    for_every_kind_that_changes("rapid", async |scene, law| {
+    for_every_kind_that_changes("rapid", async |scene, law, b| {
         law.make(scene, "x").await;
         let (id, intent) =
             scene.held(law.collection).await.into_iter().map(|held| (held.id, held.intent)).next().unwrap();
         for round in 0..15u64 {
-            scene.apply(scene.manifest(law.kind, "x", law.b.clone())).await;
+            scene.apply(scene.manifest(law.kind, "x", b.clone())).await;
             tokio::time::sleep(std::time::Duration::from_millis(round)).await;
             scene.apply(scene.manifest(law.kind, "x", law.a.clone())).await;
             scene.until_ready(law.kind, "x").await;
@@ -42,13 +42,13 @@ async fn rapid_edits_end_with_the_last_and_ready_never_lies() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_object_is_left_alone() {
-    for_every_kind_that_changes("paused", async |scene, law| {
+    for_every_kind_that_changes("paused", async |scene, law, b| {
         law.make(scene, "x").await;
         let before = scene.held(law.collection).await.remove(0);
         let pause = |value: Option<&str>| json!({"metadata": {"annotations": {"loopback.cloud/paused": value}}});
         scene.merge(law.kind, "x", pause(Some("true"))).await;
         scene.until_condition(law.kind, "x", "Paused", "True").await;
-        scene.apply(scene.manifest(law.kind, "x", law.b.clone())).await;
+        scene.apply(scene.manifest(law.kind, "x", b.clone())).await;
         // The pass that saw the edit says so by the generation of the condition Paused.
         let paused = scene.until_condition(law.kind, "x", "Paused", "True").await;
         assert_eq!(scene.held(law.collection).await[0].etag, before.etag);
@@ -71,6 +71,7 @@ async fn a_paused_object_is_left_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_object_is_not_created() {
     for_every_kind("paused-first", async |scene, law| {
+        law.make_parent(scene).await;
         let mut manifest = scene.manifest(law.kind, "x", law.a.clone());
         manifest["metadata"]["annotations"] = json!({"loopback.cloud/paused": "true"});
         scene.apply(manifest).await;

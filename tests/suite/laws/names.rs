@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Law, for_every_kind, id};
+use super::{Law, for_every_kind, for_every_root, id};
 use crate::rig::Scene;
 
 /// Deletes `x` as if the operator had never heard of it: the finalizer is taken off by force.
@@ -38,7 +38,7 @@ async fn one_name_twice_is_two_objects() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_retained_is_taken_by_the_next_of_its_name() {
-    for_every_kind("retained", async |scene, law| {
+    for_every_root("retained", async |scene, law| {
         scene.apply(scene.manifest(law.kind, "x", law.with(json!({"deletionPolicy": "Retain"})))).await;
         let first = scene.until_ready(law.kind, "x").await;
         let before = scene.held(law.collection).await.remove(0);

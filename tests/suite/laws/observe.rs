@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Law, for_every_kind, id};
+use super::{Law, for_each, for_every_root, id, roots};
 use crate::rig::{condition, message_of, until};
+
+/// There are no two of one name.
+const UNIQUE: &str = "ObjectBucket";
 
 fn observing(law: &Law) -> Value {
     law.with(json!({"managementPolicy": "Observe"}))
@@ -13,7 +16,7 @@ fn observing(law: &Law) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_observer_finds_by_name_and_never_writes() {
-    for_every_kind("observe", async |scene, law| {
+    for_every_root("observe", async |scene, law| {
         let intent = law.intent(scene).await;
         scene.apply(scene.manifest(law.kind, "x", observing(law))).await;
         scene.until_stalled(law.kind, "x", "ImportNotFound").await;
@@ -22,7 +25,7 @@ async fn an_observer_finds_by_name_and_never_writes() {
         let ready = scene.until_ready(law.kind, "x").await;
         assert_eq!(id(&ready), made.id);
 
-        let tampered = scene.wire().patch(&scene.name, law.collection, &made, law.tampering.clone()).await;
+        let tampered = law.tamper(scene, &made).await;
         let drifted = scene.until_condition(law.kind, "x", "Drifted", "True").await;
         assert_eq!(condition(&drifted, "Ready").unwrap()["status"], "False");
         scene.until_event("x", "DriftFound", Duration::from_secs(30)).await;
@@ -39,10 +42,10 @@ async fn an_observer_finds_by_name_and_never_writes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_observer_that_may_manage_takes_what_it_saw() {
-    for_every_kind("to-manage", async |scene, law| {
+    for_every_root("to-manage", async |scene, law| {
         let intent = law.intent(scene).await;
         let made = scene.wire().create(&scene.name, law.collection, None, intent).await;
-        scene.wire().patch(&scene.name, law.collection, &made, law.tampering.clone()).await;
+        law.tamper(scene, &made).await;
         scene.apply(scene.manifest(law.kind, "x", observing(law))).await;
         scene.until_condition(law.kind, "x", "Drifted", "True").await;
         let ready = law.make(scene, "x").await;
@@ -57,11 +60,11 @@ async fn an_observer_that_may_manage_takes_what_it_saw() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_manager_that_only_observes_stops_writing_and_lets_go_of_nothing() {
-    for_every_kind("to-observe", async |scene, law| {
+    for_every_root("to-observe", async |scene, law| {
         law.make(scene, "x").await;
         let before = scene.held(law.collection).await.remove(0);
         // What Manage does about it ...
-        scene.wire().patch(&scene.name, law.collection, &before, law.tampering.clone()).await;
+        law.tamper(scene, &before).await;
         let told = scene.until_event("x", "DriftRepaired", Duration::from_secs(30)).await;
         let text = told.rsplit_once("repaired: ").unwrap().1;
         until("it is repaired", async || scene.held(law.collection).await[0].intent == before.intent).await;
@@ -69,7 +72,7 @@ async fn a_manager_that_only_observes_stops_writing_and_lets_go_of_nothing() {
         scene.apply(scene.manifest(law.kind, "x", observing(law))).await;
         scene.until_ready(law.kind, "x").await;
         let held = scene.held(law.collection).await.remove(0);
-        let tampered = scene.wire().patch(&scene.name, law.collection, &held, law.tampering.clone()).await;
+        let tampered = law.tamper(scene, &held).await;
         let drifted = scene.until_condition(law.kind, "x", "Drifted", "True").await;
         assert!(message_of(&drifted, "Drifted").ends_with(text), "{} / {text}", message_of(&drifted, "Drifted"));
         let held = scene.held(law.collection).await.remove(0);
@@ -90,11 +93,8 @@ async fn a_manager_that_only_observes_stops_writing_and_lets_go_of_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_observer_that_sees_two_asks_which() {
-    for_every_kind("ambiguous", async |scene, law| {
-        if law.kind == "ObjectBucket" {
-            // There are no two of one name.
-            return;
-        }
+    let shared = roots().into_iter().filter(|law| law.kind != UNIQUE).collect();
+    for_each(shared, "ambiguous", async |scene, law| {
         let intent = law.intent(scene).await;
         let one = scene.wire().create(&scene.name, law.collection, None, intent.clone()).await;
         let other = scene.wire().create(&scene.name, law.collection, None, intent).await;
@@ -110,7 +110,7 @@ async fn an_observer_that_sees_two_asks_which() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_observer_may_name_what_it_looks_at() {
-    for_every_kind("by-id", async |scene, law| {
+    for_every_root("by-id", async |scene, law| {
         let intent = law.intent(scene).await;
         let made = scene.wire().create(&scene.name, law.collection, Some(super::stranger(law)), intent).await;
         let spec = law.with(json!({"managementPolicy": "Observe", "import": {"id": made.id}}));

@@ -3,12 +3,12 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::{for_every_kind, id, stranger};
-use crate::rig::message_of;
+use super::{for_every_kind, for_every_root, id, stranger};
+use crate::rig::{message_of, path_of};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nobody_owns_can_be_imported() {
-    for_every_kind("import", async |scene, law| {
+    for_every_root("import", async |scene, law| {
         let intent = law.intent(scene).await;
         let made = scene.wire().create(&scene.name, law.collection, None, intent).await;
         scene.apply(scene.manifest(law.kind, "x", law.with(json!({"import": {"id": made.id}})))).await;
@@ -26,7 +26,7 @@ async fn what_nobody_owns_can_be_imported() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_cluster_owns_is_taken_only_by_its_name() {
-    for_every_kind("foreign", async |scene, law| {
+    for_every_root("foreign", async |scene, law| {
         let intent = law.intent(scene).await;
         let made = scene.wire().create(&scene.name, law.collection, Some(stranger(law)), intent).await;
         scene.apply(scene.manifest(law.kind, "x", law.with(json!({"import": {"id": made.id}})))).await;
@@ -53,7 +53,7 @@ async fn what_another_cluster_owns_is_taken_only_by_its_name() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_does_not_exist_is_not_imported_and_not_made() {
-    for_every_kind("no-import", async |scene, law| {
+    for_every_root("no-import", async |scene, law| {
         let gone = id(&law.make(scene, "x").await);
         scene.delete(law.kind, "x").await;
         scene.until_gone(law.kind, "x").await;
@@ -69,7 +69,7 @@ async fn what_does_not_exist_is_not_imported_and_not_made() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_retained_can_be_imported_under_another_name() {
-    for_every_kind("hand-over", async |scene, law| {
+    for_every_root("hand-over", async |scene, law| {
         scene.apply(scene.manifest(law.kind, "x", law.with(json!({"deletionPolicy": "Retain"})))).await;
         let made = id(&scene.until_ready(law.kind, "x").await);
         // While its owner exists it is refused, ...
@@ -94,14 +94,14 @@ async fn what_was_taken_from_us_is_not_made_a_second_time() {
     for_every_kind("robbed", async |scene, law| {
         law.make(scene, "x").await;
         let held = scene.held(law.collection).await.remove(0);
-        let path = format!("/v3/projects/{}/{}/{}/owner", scene.name, law.collection, held.id);
+        let path = format!("{}/owner", path_of(&scene.name, law.collection, &held));
         scene.wire().ask(Method::PUT, &path, None, Some(json!({"from": held.owner, "to": stranger(law)}))).await;
         let stalled = scene.until_stalled(law.kind, "x", "OwnedByAnother").await;
         assert!(message_of(&stalled, "Stalled").contains("another-cluster"));
         assert_eq!(scene.held(law.collection).await.len(), 1);
         scene.delete(law.kind, "x").await;
         scene.until_gone(law.kind, "x").await;
-        assert_eq!(scene.wire().get(&scene.name, law.collection, &held.id).await.owner.unwrap().uid, "4711");
+        assert_eq!(scene.held(law.collection).await.remove(0).owner.unwrap().uid, "4711");
     })
     .await;
 }

@@ -57,16 +57,12 @@ async fn secrets_are_told_to_nobody() {
         ("metrics", reqwest::get(format!("http://{}/metrics", rig.metrics)).await.unwrap().text().await.unwrap()),
     ];
     until("there is an event", async || !scene.events("default").await.is_empty()).await;
-    let held = scene.wire().list(&scene.name, "object-stores").await.remove(0);
-    let credentials = scene.wire().list(&scene.name, &format!("object-stores/{}/credentials", held.id)).await;
+    let credentials = scene.held("object-stores/credentials").await;
     told.push(("wire API", serde_json::to_string(&credentials).unwrap()));
-    for name in ["default", "own", "x"] {
+    for name in ["default", "own", "x", "minted"] {
         told.push(("events", scene.events(name).await.join("\n")));
     }
-    for kind in ["ProjectBinding", "LoopbackBackend", "ObjectBucketCredential"]
-        .into_iter()
-        .chain(kinds().iter().map(|law| law.kind))
-    {
+    for kind in ["ProjectBinding", "LoopbackBackend"].into_iter().chain(kinds().iter().map(|law| law.kind)) {
         let objects = scene.api(kind).list(&Default::default()).await.unwrap();
         told.push((kind, json!(objects.items).to_string()));
     }

@@ -38,7 +38,7 @@ pub use self::{
     children::Program,
     lossy::{Loss, Lossy},
     scene::{Scene, condition, message_of, permissions, reason_of, status_of},
-    wire::Wire,
+    wire::{Wire, below, path_of},
 };
 
 /// How long anything may take to come true. Generous: machines are slow and busy; what has a bound says so itself.

@@ -107,10 +107,15 @@ impl Scene {
             .expect("the Secret is taken");
     }
 
+    /// A value with `{scene}` and `{name}` in its texts filled in.
+    pub fn filled(&self, value: &Value, name: &str) -> Value {
+        let text = value.to_string().replace("{scene}", &self.name).replace("{name}", name);
+        serde_json::from_str(&text).expect("names are plain")
+    }
+
     /// A manifest in this namespace. In the texts of the spec `{scene}` is this scene's name, `{name}` the object's.
     pub fn manifest(&self, kind: &str, name: &str, spec: Value) -> Value {
-        let text = spec.to_string().replace("{scene}", &self.name).replace("{name}", name);
-        let spec: Value = serde_json::from_str(&text).expect("names are plain");
+        let spec = self.filled(&spec, name);
         json!({"apiVersion": "loopback.cloud/v1alpha1", "kind": kind,
             "metadata": {"name": name, "namespace": self.name}, "spec": spec})
     }

@@ -5,14 +5,15 @@ use serde_json::Value;
 use super::{Scene, json_lines};
 
 const OPERATOR: &str = "system:serviceaccount:loopback-system:loopback-operator";
+const GROUP: &str = "loopback.cloud";
 const WRITES: [&str; 4] = ["create", "patch", "update", "delete"];
 
 impl Scene {
-    /// Writes of the operator to an object of this namespace, in order: the verb, and the subresource if there is one.
+    /// Writes of the operator to an object of ours in this namespace, in order: the verb, and the subresource if there is one.
     pub fn writes(&self, name: &str) -> Vec<String> {
         self.audit(|entry, about| {
             let verb = entry["verb"].as_str().filter(|verb| WRITES.contains(verb))?;
-            let ours = entry["user"]["username"] == OPERATOR && about["name"] == name && about["resource"] != "events";
+            let ours = entry["user"]["username"] == OPERATOR && about["name"] == name && about["apiGroup"] == GROUP;
             ours.then(|| format!("{verb} {}", about["subresource"].as_str().unwrap_or_default()).trim_end().to_owned())
         })
     }

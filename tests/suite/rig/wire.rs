@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use loopback_operator::protocol::{Organization, Page, RawObject};
+use loopback_operator::{
+    operator::kinds,
+    protocol::{Organization, Page, RawObject},
+};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -101,8 +104,23 @@ impl Wire {
 
     /// All objects of a collection.
     pub async fn list(&self, project: &str, collection: &str) -> Vec<RawObject> {
-        let page = self.ask(Method::GET, &format!("/v3/projects/{project}/{collection}?limit=500"), None, None).await;
-        serde_json::from_value::<Page<RawObject>>(page).expect("a page").items
+        let Some((above, _)) = nested(collection) else { return self.page(project, collection).await };
+        let mut objects = Vec::new();
+        for parent in self.page(project, above).await {
+            objects.extend(self.page(project, &below(collection, Some(&parent.id))).await);
+        }
+        objects
+    }
+
+    /// All objects at a path; none when a parent in the path is not there any more.
+    async fn page(&self, project: &str, path: &str) -> Vec<RawObject> {
+        let answer = self.send(Method::GET, &format!("/v3/projects/{project}/{path}?limit=500"), None, None).await;
+        let (status, body) = (answer.status(), answer.text().await.expect("a body"));
+        if status == StatusCode::NOT_FOUND {
+            return Vec::new();
+        }
+        assert!(status.is_success(), "{path}: {status}: {body}");
+        serde_json::from_str::<Page<RawObject>>(&body).expect("a page").items
     }
 
     /// One object.
@@ -120,14 +138,32 @@ impl Wire {
 
     /// Changes an object, whoever owns it.
     pub async fn patch(&self, project: &str, collection: &str, object: &RawObject, patch: Value) -> RawObject {
-        let path = format!("/v3/projects/{project}/{collection}/{}", object.id);
+        let path = path_of(project, collection, object);
         let answer = self.ask(Method::PATCH, &path, Some(&object.etag), Some(patch)).await;
         serde_json::from_value(answer).expect("an object")
     }
 
     /// Deletes an object, whoever owns it.
     pub async fn delete(&self, project: &str, collection: &str, object: &RawObject) {
-        let path = format!("/v3/projects/{project}/{collection}/{}", object.id);
-        self.ask(Method::DELETE, &path, Some(&object.etag), None).await;
+        self.ask(Method::DELETE, &path_of(project, collection, object), Some(&object.etag), None).await;
     }
+}
+
+/// Collection of the parents, and the own part of a collection whose routes name the parent.
+fn nested(collection: &str) -> Option<(&str, &str)> {
+    let split = collection.rsplit_once('/')?;
+    kinds::all().iter().any(|kind| kind.collection == split.0).then_some(split)
+}
+
+/// The route of a collection below a parent.
+pub fn below(collection: &str, parent: Option<&str>) -> String {
+    match (nested(collection), parent) {
+        (Some((above, part)), Some(parent)) => format!("{above}/{parent}/{part}"),
+        _ => collection.to_owned(),
+    }
+}
+
+/// Path of an object.
+pub fn path_of(project: &str, collection: &str, object: &RawObject) -> String {
+    format!("/v3/projects/{project}/{}/{}", below(collection, object.parent.as_deref()), object.id)
 }
