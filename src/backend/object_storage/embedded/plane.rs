@@ -8,6 +8,7 @@ use tokio::{net::TcpListener, time::Instant};
 
 use super::{
     access::{Directory, Grant, OpenBucket, Tables},
+    meter::Meter,
     problem::VaultProblem,
     server,
     vault::Vault,
@@ -44,13 +45,20 @@ pub struct Options {
 pub struct EmbeddedPlane {
     options: Options,
     world: World,
+    meter: Meter,
 }
 
 impl EmbeddedPlane {
     /// A store that nothing runs yet.
     #[must_use]
     pub fn new(options: Options, world: World) -> Self {
-        Self { options, world }
+        Self { options, world, meter: Meter::default() }
+    }
+
+    /// Counts what it holds, once it runs.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
     }
 }
 
@@ -64,6 +72,7 @@ impl Plane for EmbeddedPlane {
         let world = self.world;
         let opening = tokio::task::spawn_blocking(move || Vault::open(&folder, &world));
         let vault = opening.await.map_err(failed)?.map_err(failed)?;
+        self.meter.attach(&vault);
         listener.set_nonblocking(true).map_err(failed)?;
         let listener = TcpListener::from_std(listener).map_err(failed)?;
         let mut store = Store::new(vault.clone(), endpoint, reality);
