@@ -11,6 +11,7 @@ mod house;
 mod laws;
 mod monitoring;
 mod namespaced;
+mod object_storage;
 mod packaging;
 mod references;
 mod refused;
