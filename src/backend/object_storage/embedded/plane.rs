@@ -269,9 +269,10 @@ impl Store {
     async fn let_go(&mut self, id: &str) -> Result<Duration, VaultProblem> {
         let Some(held) = self.buckets.get(id) else { return Ok(USAGE_REST) };
         let (purge, reported) = (held.purge, held.reported);
+        let open = self.grants.values().any(|(_, grant)| grant.bucket == id);
         if let Some(usage) = self.vault.close_bucket(id).await? {
             if reported != Some(usage) {
-                self.report(id, usage, content(usage, purge)).await;
+                self.report(id, usage, content(usage, purge, open)).await;
             }
             if !purge {
                 return Ok(REST);
@@ -298,17 +299,23 @@ impl Store {
     }
 }
 
-/// Why a bucket that shall go is still there.
-fn content(usage: Usage, purge: bool) -> BTreeMap<String, Member> {
+/// Why a bucket that shall go is still there. When no key pair is left, nobody can empty it from outside.
+fn content(usage: Usage, purge: bool, open: bool) -> BTreeMap<String, Member> {
     let (state, reason) =
         if purge { (member::PURGING, String::new()) } else { (member::BLOCKED, member::NOT_EMPTY.to_owned()) };
     let message = if purge {
         format!("{} objects are still to be removed", usage.objects)
     } else {
         format!(
-            "the bucket still holds {} objects with {} bytes: remove them with an S3 client, or ask for them to be removed \
-             with the bucket (deletionPolicy: Purge)",
-            usage.objects, usage.bytes
+            "the bucket still holds {} objects with {} bytes, and {}ask for them to be removed with the bucket \
+             (deletionPolicy: Purge)",
+            usage.objects,
+            usage.bytes,
+            if open {
+                "waits until they are gone: remove them with an S3 client, or "
+            } else {
+                "no key pair any more: "
+            }
         )
     };
     BTreeMap::from([(member::CONTENT.to_owned(), Member { state: state.to_owned(), reason, message })])

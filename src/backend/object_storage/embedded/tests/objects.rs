@@ -2,6 +2,7 @@ use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::backend::object_storage::embedded::{digest::Expected, intake::receive, rows::Facts};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_comes_back_as_it_was_put() {
@@ -117,4 +118,25 @@ async fn writers_of_one_key_leave_one_whole_object() {
     let last = rig.client().get("/shop/same").await.body;
     assert!(bodies.contains(&last));
     assert_eq!((rig.usage().await, rig.blobs().len()), ((1, last.len() as u64), 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_takes_a_bounded_number_at_a_time() {
+    let rig = Rig::new().await;
+    let puts = (0..1200).map(|n| {
+        let vault = rig.vault.clone();
+        async move {
+            let body = receive(&vault.blobs, None, Expected::default(), || None).await.unwrap();
+            vault.put("os-shop", &format!("{n}"), Facts::default(), body, Arc::new(|_| Ok(()))).await.unwrap();
+        }
+    });
+    futures::future::join_all(puts).await;
+    let mut left = Vec::new();
+    while rig.vault.close_bucket("os-shop").await.unwrap().is_some() {
+        left.push(rig.usage().await.0);
+        assert!(rig.vault.purge_some("os-shop").await.unwrap());
+    }
+    assert_eq!(left, [1200, 700, 200]);
+    assert_eq!(rig.client().put("/shop/late", "x").await.code(), "NoSuchBucket");
+    assert_eq!(rig.blobs().len(), 0);
 }
