@@ -190,10 +190,11 @@ fn object_storage(
     let endpoint = options.s3_url.clone().unwrap_or_else(|| format!("http://{address}"));
     let folder = options.state_dir.join("object-storage");
     let settings = object_storage::Options { folder, listener, endpoint };
+    let plane = object_storage::EmbeddedPlane::new(settings, world.clone());
     Service {
         facts: object_storage::facts(&providers),
-        collections: object_storage::collections(providers, world.clone()),
-        plane: BoxedPlane::new(object_storage::EmbeddedPlane::new(settings, world)),
+        collections: object_storage::collections(providers, world, plane.meter()),
+        plane: BoxedPlane::new(plane),
     }
 }
 

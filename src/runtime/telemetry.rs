@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
+    filter::filter_fn,
     fmt::{
         FmtContext, FormatEvent, FormatFields, FormattedFields,
         format::{JsonFields, Writer},
@@ -64,6 +65,7 @@ impl Telemetry {
             LogFormat::Human => lines.with_ansi(std::io::IsTerminal::is_terminal(&stderr())).boxed(),
             LogFormat::Json => lines.fmt_fields(JsonFields::new()).event_format(JsonLines).boxed(),
         };
+        let lines = lines.with_filter(filter_fn(|metadata| !silent(metadata.target())));
         tracing_subscriber::registry().with(filter).with(lines).try_init()?;
         Ok(Self { filter: handle })
     }
@@ -75,6 +77,12 @@ impl Telemetry {
     pub fn set_filter(&self, filter: &str) -> Result<(), TelemetryError> {
         Ok(self.filter.reload(parse(filter)?)?)
     }
+}
+
+/// Whether a library's own lines are left out: it calls a client's mistake an error of ours, and writes whole requests with
+/// their signatures. What it does we say ourselves.
+fn silent(target: &str) -> bool {
+    target == "s3s" || target.starts_with("s3s::")
 }
 
 /// One object a line: the fields of the event and of the spans around it, side by side. The format that tracing brings
@@ -117,6 +125,12 @@ fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_library_is_silent() {
+        assert!(silent("s3s") && silent("s3s::ops"));
+        assert!(!silent("loopback_operator::backend") && !silent("s3something"));
+    }
 
     #[test]
     fn a_bad_filter_and_a_second_start_are_errors() {

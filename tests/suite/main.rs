@@ -14,6 +14,7 @@ mod house;
 mod laws;
 mod monitoring;
 mod namespaced;
+mod object_storage;
 mod packaging;
 mod references;
 mod refused;

@@ -18,5 +18,7 @@ pub fn client(values: &BTreeMap<String, String>) -> Client {
         endpoint: value("AWS_ENDPOINT_URL"),
         key: value("AWS_ACCESS_KEY_ID"),
         secret: value("AWS_SECRET_ACCESS_KEY"),
+        region: "local-1",
+        ahead: 0,
     }
 }

@@ -52,12 +52,20 @@ fn kubectl_command(rig: &Rig) -> Command {
     command
 }
 
+/// A program that `tests/run` installs, ready to get arguments.
+pub fn installed(program: &str) -> Command {
+    let path = root().join(".tools/bin").join(program);
+    assert!(path.exists(), "{program} is missing: run tests/run once, it installs what the tests need");
+    Command::new(path)
+}
+
 /// Our own binary.
 pub async fn own(arguments: &[&str]) -> Output {
     run(Command::new(env!("CARGO_BIN_EXE_loopback-operator")).args(arguments)).await
 }
 
-async fn run(command: &mut Command) -> Output {
+/// Runs a command to its end.
+pub async fn run(command: &mut Command) -> Output {
     let output = command.current_dir(root()).stdin(Stdio::null()).output().await.expect("the program is installed");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Output { success: output.status.success(), out: text(output.stdout), err: text(output.stderr) }

@@ -1,14 +1,15 @@
 //! The registry: one entry a collection drives routes, permissions, validation and documentation.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::shape;
 use crate::{
-    backend::checks::Checks,
-    protocol::{Intent, Members, Object, Page, Permission, Problem, Verb, nested_part},
+    backend::{checks::Checks, store::BoxFuture},
+    protocol::{Code, Intent, Members, Object, ObjectId, Page, Permission, Problem, Verb, nested_part},
 };
 
 /// JSON schemas of a collection, as references into the generator's definitions.
@@ -19,6 +20,29 @@ pub struct Schemas {
     pub object: Schema,
     /// A page of objects.
     pub page: Schema,
+}
+
+/// Counters of objects, by the objects' ids.
+pub type Counting<U> = BoxFuture<'static, Result<BTreeMap<ObjectId, U>, Problem>>;
+
+/// Counts about the objects with these ids, as JSON.
+type Count = dyn Fn(Vec<ObjectId>) -> BoxFuture<'static, Result<Value, Problem>> + Send + Sync;
+
+/// What a service counts about the objects of a collection.
+pub struct Meter {
+    /// Reads the counters.
+    pub count: Box<Count>,
+    /// Schema of all of them.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// The counters of one object.
+#[derive(Serialize, JsonSchema)]
+struct Counted<U> {
+    /// The object.
+    id: ObjectId,
+    #[serde(flatten)]
+    usage: U,
 }
 
 /// One collection of objects.
@@ -39,6 +63,8 @@ pub struct Collection {
     pub mints: bool,
     /// Whether it is also served under `/v2`.
     pub v2: bool,
+    /// What its service counts about its objects.
+    pub meter: Option<Meter>,
     /// Its service's checks.
     pub checks: Arc<dyn Checks>,
     /// Its schemas.
@@ -59,6 +85,7 @@ impl Collection {
             parent: I::PARENT,
             mints: I::MINTS,
             v2: false,
+            meter: None,
             checks,
             schemas: schemas::<I>,
             shape: shape::typed::<I>,
@@ -69,6 +96,26 @@ impl Collection {
     #[must_use]
     pub fn also_v2(self) -> Self {
         Self { v2: true, ..self }
+    }
+
+    /// The same, with counters that have a route of their own: they move too often for the feed.
+    #[must_use]
+    pub fn metered<U>(self, read: impl Fn(Vec<ObjectId>) -> Counting<U> + Send + Sync + 'static) -> Self
+    where
+        U: JsonSchema + Serialize + Send + 'static,
+    {
+        let read = Arc::new(read);
+        let count = move |ids| -> BoxFuture<'static, Result<Value, Problem>> {
+            let read = Arc::clone(&read);
+            Box::pin(async move {
+                let items: Vec<Counted<U>> =
+                    read(ids).await?.into_iter().map(|(id, usage)| Counted { id, usage }).collect();
+                serde_json::to_value(Page { items, next: None })
+                    .map_err(|problem| Problem::new(Code::Internal, problem.to_string()))
+            })
+        };
+        let schema = |generator: &mut SchemaGenerator| generator.subschema_for::<Page<Counted<U>>>();
+        Self { meter: Some(Meter { count: Box::new(count), schema }), ..self }
     }
 
     /// Path of its routes. Below a parent's path they are nested, and the parent's id is in them as `{parent}`.

@@ -54,6 +54,21 @@ async fn list_of(call: Call, collection: Arc<Collection>, present: bool) -> Resu
     Answer::ok(&store::read(&*call.api.store, look).await?)
 }
 
+/// What is counted about the objects of a project.
+pub(super) async fn usage(call: Call, collection: Arc<Collection>) -> Result<Answer, Problem> {
+    let (caller, spot) = (call.caller.clone(), Spot::of(&call));
+    let counted = Arc::clone(&collection);
+    let look = move |view: &dyn View| {
+        let project = caller.enter(view, &spot.project, &[counted.needs(Verb::Read)])?;
+        let query = Query { under: None, after: "", limit: usize::MAX, bytes: usize::MAX, keep: &|_| true };
+        let (objects, _) = records::page(view, &project.id, counted.path, &query)?;
+        Ok(objects.into_iter().map(|object| object.id).collect())
+    };
+    let ids = store::read(&*call.api.store, look).await?;
+    let Some(meter) = &collection.meter else { return Err(Problem::not_found("this path")) };
+    Answer::ok(&(meter.count)(ids).await?)
+}
+
 /// Ids of the newest Live object of each name. Ids are in the order in which they were made.
 fn newest(view: &dyn View, project: &Project, collection: &Collection) -> Result<BTreeSet<String>, Problem> {
     let query = Query { under: None, after: "", limit: usize::MAX, bytes: usize::MAX, keep: &|_| true };

@@ -36,6 +36,7 @@ pub(super) fn endpoints(registry: &Registry) -> Vec<Endpoint> {
     for collection in &registry.collections {
         endpoints.extend(of_collection(collection));
         endpoints.extend(of_secrets(collection).into_iter().flatten());
+        endpoints.extend(of_meter(collection));
         endpoints.extend(of_v2(collection).into_iter().flatten());
     }
     endpoints
@@ -204,6 +205,16 @@ fn of_secrets(collection: &Arc<Collection>) -> Option<[Endpoint; 3]> {
             on(collection, secrets::reissue),
         ),
     ])
+}
+
+/// The route of what is counted about a collection's objects, all of a project in one answer.
+fn of_meter(collection: &Arc<Collection>) -> Option<Endpoint> {
+    let schema = collection.meter.as_ref()?.schema;
+    let path = format!("/v3/projects/{{p}}/{}/usage", collection.path);
+    let serve = on(collection, objects::usage);
+    let endpoint =
+        Endpoint::known::<Value>(Method::GET, &path, &operation(collection, "usage"), "How full each object is", serve);
+    Some(endpoint.answers(200, Arc::new(schema)))
 }
 
 /// The older routes of a collection: the same objects, but lists hide those that are superseded.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use checks::{BucketChecks, ChosenBucket, CredentialChecks, bucket_name};
-pub use embedded::{EmbeddedPlane, Options};
+pub use embedded::{EmbeddedPlane, Meter, Options};
 pub use providers::{EMBEDDED, LOCAL, Providers};
 
 use super::api::collections::{Collection, Fact};
@@ -20,9 +20,11 @@ use crate::{
 
 /// The collections of the service, parents first.
 #[must_use]
-pub fn collections(providers: Providers, world: World) -> Vec<Collection> {
+pub fn collections(providers: Providers, world: World, meter: Meter) -> Vec<Collection> {
     vec![
-        Collection::of::<Bucket>("os", Arc::new(BucketChecks::new(providers))),
+        Collection::of::<Bucket>("os", Arc::new(BucketChecks::new(providers)))
+            .also_v2()
+            .metered(move |ids| Box::pin(meter.clone().read(ids))),
         Collection::of::<Credential>("osc", Arc::new(CredentialChecks::new(world))),
     ]
 }

@@ -70,6 +70,11 @@ impl Program {
         *self.child.lock().unwrap() = again.1.recv().expect("the thread lives");
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.lock().unwrap().id()
+    }
+
     /// All that it has printed.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

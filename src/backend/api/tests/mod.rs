@@ -6,6 +6,7 @@ mod escrow;
 mod family;
 mod feed;
 mod limits;
+mod object_storage;
 mod objects;
 mod owners;
 mod permissions;

@@ -95,6 +95,7 @@ impl S3Access for Gate {
         };
         let operation = cx.s3_op().name().to_owned();
         let bucket = permit(&tables, grant, &operation, named)?;
+        wishes(cx.headers())?;
         cx.extensions_mut().insert(Allowed { bucket });
         Ok(())
     }
@@ -114,6 +115,37 @@ fn signature(authorization: &[u8], query: &str) -> S3Result<()> {
             Err(s3_error!(AuthorizationQueryParametersError, "X-Amz-Expires must be from 1 to {PRESIGN_MOST} seconds"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Headers that ask for what is not offered, with the values that ask for nothing. Without an answer the client would believe
+/// that, say, its object is encrypted.
+const WISHES: [(&str, &[&str]); 15] = [
+    ("x-amz-acl", &["private", "bucket-owner-full-control"]),
+    ("x-amz-grant-full-control", &[]),
+    ("x-amz-grant-read", &[]),
+    ("x-amz-grant-read-acp", &[]),
+    ("x-amz-grant-write-acp", &[]),
+    ("x-amz-object-lock-legal-hold", &["OFF"]),
+    ("x-amz-object-lock-mode", &[]),
+    ("x-amz-object-lock-retain-until-date", &[]),
+    ("x-amz-server-side-encryption", &[]),
+    ("x-amz-server-side-encryption-customer-algorithm", &[]),
+    ("x-amz-copy-source-server-side-encryption-customer-algorithm", &[]),
+    ("x-amz-storage-class", &["STANDARD"]),
+    ("x-amz-tagging", &[""]),
+    ("x-amz-website-redirect-location", &[]),
+    ("x-amz-write-offset-bytes", &[]),
+];
+
+/// Refuses a request that asks for something that would not be done.
+fn wishes(headers: &http::HeaderMap) -> S3Result<()> {
+    let wrong = |(name, nothing): &&(&str, &[&str])| {
+        headers.get(*name).is_some_and(|value| !nothing.iter().any(|nothing| value == *nothing))
+    };
+    match WISHES.iter().find(wrong) {
+        None => Ok(()),
+        Some((name, _)) => Err(s3_error!(NotImplemented, "what the header {name} asks for is not offered")),
     }
 }
 
@@ -159,8 +191,30 @@ enum Need {
 /// What an operation needs.
 fn need(operation: &str) -> Need {
     match operation {
-        "ListBuckets" | "HeadBucket" | "GetBucketLocation" => Need::Nothing,
-        "GetObject" | "HeadObject" | "ListObjects" | "ListObjectsV2" => Need::Read,
+        "ListBuckets"
+        | "HeadBucket"
+        | "GetBucketLocation"
+        | "GetBucketVersioning"
+        | "GetBucketLogging"
+        | "GetBucketNotificationConfiguration"
+        | "GetBucketRequestPayment"
+        | "GetBucketAcl"
+        | "GetBucketPolicy"
+        | "GetBucketCors"
+        | "GetBucketTagging"
+        | "GetBucketWebsite"
+        | "GetBucketLifecycleConfiguration"
+        | "GetBucketEncryption"
+        | "GetBucketReplication"
+        | "GetObjectLockConfiguration" => Need::Nothing,
+        "GetObject"
+        | "HeadObject"
+        | "ListObjects"
+        | "ListObjectsV2"
+        | "ListObjectVersions"
+        | "GetObjectAcl"
+        | "GetObjectTagging"
+        | "GetObjectAttributes" => Need::Read,
         "PutObject"
         | "DeleteObject"
         | "DeleteObjects"

@@ -1,5 +1,6 @@
 //! Hashes of a body while it goes to disk, and what the client said they would be.
 
+use crc_fast::{CrcAlgorithm, checksum_combine};
 use data_encoding::{BASE64, HEXLOWER};
 use s3s::{
     checksum::ChecksumHasher,
@@ -115,4 +116,72 @@ pub(super) fn checksum_of_parts(algorithm: Algorithm, parts: &[Option<&Checksum>
     }
     let whole = hashes.finish().checksum?;
     Some(Checksum { algorithm, value: format!("{}-{}", whole.value, parts.len()) })
+}
+
+/// The CRC of a whole from those of its pieces, each with its length; `None` unless each has one of this algorithm, and for
+/// hashes that cannot be put together so.
+pub(super) fn checksum_of_whole(algorithm: Algorithm, parts: &[(Option<&Checksum>, u64)]) -> Option<Checksum> {
+    let crc = match algorithm {
+        Algorithm::Crc32 => CrcAlgorithm::Crc32IsoHdlc,
+        Algorithm::Crc32c => CrcAlgorithm::Crc32Iscsi,
+        Algorithm::Crc64Nvme => CrcAlgorithm::Crc64Nvme,
+        Algorithm::Sha1 | Algorithm::Sha256 => return None,
+    };
+    // Zero is the CRC of nothing.
+    let mut whole = 0;
+    for (part, length) in parts {
+        let part = part.filter(|part| part.algorithm == algorithm)?;
+        let bytes = BASE64.decode(part.value.as_bytes()).ok()?;
+        let value = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+        whole = checksum_combine(crc, whole, value, *length);
+    }
+    let bytes = whole.to_be_bytes();
+    Some(Checksum { algorithm, value: BASE64.encode(bytes.get(8 - algorithm.length()..)?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Algorithm; 5] =
+        [Algorithm::Crc32, Algorithm::Crc32c, Algorithm::Crc64Nvme, Algorithm::Sha1, Algorithm::Sha256];
+
+    fn sum(algorithm: Algorithm, bytes: &[u8]) -> Checksum {
+        let mut hashes = Hashes::new(Some(algorithm));
+        hashes.update(bytes);
+        hashes.finish().checksum.unwrap()
+    }
+
+    #[test]
+    fn checksums_of_the_standards() {
+        // Check values of the CRC catalogue, and of RFC 3174 and FIPS 180.
+        for (algorithm, expected) in ALL.into_iter().zip([
+            "y/Q5Jg==",
+            "4waSgw==",
+            "rosUhgp5mIg=",
+            "98O8HYCOBHMq32eZZczDTKeuNEE=",
+            "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=",
+        ]) {
+            assert_eq!(sum(algorithm, b"123456789").value, expected, "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn crcs_of_pieces_make_the_one_of_the_whole() {
+        let bytes: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[1]).collect();
+        for algorithm in ALL {
+            for cuts in [vec![0, 100_000], vec![0, 1, 1, 70_000, 100_000]] {
+                let pieces: Vec<_> = cuts.windows(2).map(|ends| &bytes[ends[0]..ends[1]]).collect();
+                let sums: Vec<_> = pieces.iter().map(|piece| sum(algorithm, piece)).collect();
+                let parts: Vec<_> =
+                    sums.iter().zip(&pieces).map(|(sum, piece)| (Some(sum), piece.len() as u64)).collect();
+                let expected = match algorithm {
+                    Algorithm::Sha1 | Algorithm::Sha256 => None,
+                    _ => Some(sum(algorithm, &bytes)),
+                };
+                assert_eq!(checksum_of_whole(algorithm, &parts), expected, "{algorithm:?} {cuts:?}");
+            }
+        }
+        assert_eq!(checksum_of_whole(Algorithm::Crc32, &[(None, 1)]), None);
+    }
 }

@@ -28,7 +28,8 @@ pub(super) struct Received {
 impl Received {
     /// Where its bytes are.
     pub(super) fn segments(&self) -> Vec<Segment> {
-        let segment = |draft: &Draft| Segment { blob: draft.id().to_owned(), offset: 0, length: self.size };
+        let segment =
+            |draft: &Draft| Segment { blob: draft.id().to_owned(), offset: 0, length: self.size, first: false };
         self.draft.iter().map(segment).collect()
     }
 

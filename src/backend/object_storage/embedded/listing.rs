@@ -109,7 +109,8 @@ fn start(query: &Query) -> Vec<u8> {
 /// What stands in a listing for this key, when the delimiter occurs behind the prefix.
 fn common_prefix(key: &str, query: &Query) -> Option<String> {
     let delimiter = query.delimiter.as_deref()?;
-    let rest = key.get(query.prefix.len()..)?;
+    // Behind a NUL stands what is not the key's.
+    let rest = key.get(query.prefix.len()..)?.split('\0').next()?;
     let end = query.prefix.len() + rest.find(delimiter)? + delimiter.len();
     key.get(..end).map(str::to_owned)
 }

@@ -4,9 +4,12 @@ mod access;
 mod blobs;
 mod conditions;
 mod digest;
+mod door;
 mod edit;
+mod frames;
 mod intake;
 mod listing;
+mod meter;
 mod plane;
 mod problem;
 mod rows;
@@ -15,6 +18,7 @@ mod service;
 mod uploads;
 mod vault;
 
+pub use meter::Meter;
 pub use plane::{EmbeddedPlane, Options};
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use tokio::{net::TcpListener, time::Instant};
 
 use super::{
     access::{Directory, Grant, OpenBucket, Tables},
+    meter::Meter,
     problem::VaultProblem,
     server,
     vault::Vault,
@@ -48,13 +49,20 @@ pub struct Options {
 pub struct EmbeddedPlane {
     options: Options,
     world: World,
+    meter: Meter,
 }
 
 impl EmbeddedPlane {
     /// A store that nothing runs yet.
     #[must_use]
     pub fn new(options: Options, world: World) -> Self {
-        Self { options, world }
+        Self { options, world, meter: Meter::default() }
+    }
+
+    /// Counts what it holds, once it runs.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
     }
 }
 
@@ -68,6 +76,7 @@ impl Plane for EmbeddedPlane {
         let world = self.world;
         let opening = tokio::task::spawn_blocking(move || Vault::open(&folder, &world));
         let vault = opening.await.map_err(failed)?.map_err(failed)?;
+        self.meter.attach(&vault);
         listener.set_nonblocking(true).map_err(failed)?;
         let listener = TcpListener::from_std(listener).map_err(failed)?;
         let mut store = Store::new(vault.clone(), endpoint, reality);
@@ -270,9 +279,10 @@ impl Store {
     async fn let_go(&mut self, id: &str) -> Result<Duration, VaultProblem> {
         let Some(held) = self.buckets.get(id) else { return Ok(USAGE_REST) };
         let (purge, reported) = (held.purge, held.reported);
+        let open = self.grants.values().any(|(_, grant)| grant.bucket == id);
         if let Some(usage) = self.vault.close_bucket(id).await? {
             if reported != Some(usage) {
-                self.report(id, usage, content(usage, purge)).await;
+                self.report(id, usage, content(usage, purge, open)).await;
             }
             if !purge {
                 return Ok(REST);
@@ -299,17 +309,23 @@ impl Store {
     }
 }
 
-/// Why a bucket that shall go is still there.
-fn content(usage: Usage, purge: bool) -> BTreeMap<String, Member> {
+/// Why a bucket that shall go is still there. When no key pair is left, nobody can empty it from outside.
+fn content(usage: Usage, purge: bool, open: bool) -> BTreeMap<String, Member> {
     let (state, reason) =
         if purge { (member::PURGING, String::new()) } else { (member::BLOCKED, member::NOT_EMPTY.to_owned()) };
     let message = if purge {
         format!("{} objects are still to be removed", usage.objects)
     } else {
         format!(
-            "the bucket still holds {} objects with {} bytes, which no credential opens any more; ask for them to be removed \
-             with the bucket (deletionPolicy: Purge)",
-            usage.objects, usage.bytes
+            "the bucket still holds {} objects with {} bytes, and {}ask for them to be removed with the bucket \
+             (deletionPolicy: Purge)",
+            usage.objects,
+            usage.bytes,
+            if open {
+                "waits until they are gone: remove them with an S3 client, or "
+            } else {
+                "no key pair any more: "
+            }
         )
     };
     BTreeMap::from([(member::CONTENT.to_owned(), Member { state: state.to_owned(), reason, message })])

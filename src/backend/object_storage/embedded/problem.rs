@@ -1,7 +1,8 @@
 //! Why the vault refuses, and how S3 says it.
 
-use std::io;
+use std::{borrow::Cow, io};
 
+use http::StatusCode;
 use s3s::{S3Error, S3ErrorCode};
 
 use crate::backend::store::StoreProblem;
@@ -27,6 +28,12 @@ pub(super) enum VaultProblem {
     NotModified,
     #[error("the range cannot be satisfied")]
     Range,
+    #[error("ask for a range or for a part, not for both")]
+    Both,
+    #[error("the object has no part {0}")]
+    PartNumber(i32),
+    #[error("the parts do not have the size that the request names")]
+    Size,
     #[error("the body does not have the {0} that the request names")]
     BadDigest(&'static str),
     #[error("the body ended early")]
@@ -57,7 +64,8 @@ impl VaultProblem {
             Self::PartTooSmall => S3ErrorCode::EntityTooSmall,
             Self::Precondition(_) => S3ErrorCode::PreconditionFailed,
             Self::NotModified => S3ErrorCode::NotModified,
-            Self::Range => S3ErrorCode::InvalidRange,
+            Self::Range | Self::PartNumber(_) => S3ErrorCode::InvalidRange,
+            Self::Size | Self::Both => S3ErrorCode::InvalidRequest,
             Self::BadDigest(_) => S3ErrorCode::BadDigest,
             Self::Incomplete | Self::Body(_) => S3ErrorCode::IncompleteBody,
             Self::Invalid(_) => S3ErrorCode::InvalidArgument,
@@ -66,19 +74,36 @@ impl VaultProblem {
     }
 }
 
+/// What the reader of a signed body found wrong. Its errors are no types of the library's interface, only texts.
+fn body(cause: &s3s::StdError) -> S3Error {
+    let text = cause.to_string();
+    if text.ends_with("SignatureMismatch") {
+        return S3Error::with_message(S3ErrorCode::SignatureDoesNotMatch, "the signature of a chunk is wrong");
+    }
+    if text.ends_with("Sha256Mismatch") {
+        let message = "the body does not have the hash that x-amz-content-sha256 names";
+        return other("XAmzContentSHA256Mismatch", StatusCode::BAD_REQUEST, message);
+    }
+    S3Error::with_message(S3ErrorCode::IncompleteBody, text)
+}
+
+/// A code that the library has no name for.
+fn other(code: &'static str, status: StatusCode, message: impl Into<Cow<'static, str>>) -> S3Error {
+    let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), message);
+    error.set_status_code(status);
+    error
+}
+
 impl From<VaultProblem> for S3Error {
     fn from(problem: VaultProblem) -> Self {
-        let code = match problem {
-            // What the reader of a signed body found wrong has its own code.
-            VaultProblem::Body(cause) => match cause.downcast::<Self>() {
-                Ok(known) => return *known,
-                Err(cause) => return Self::with_message(S3ErrorCode::IncompleteBody, cause.to_string()),
-            },
-            ref known => known.code(),
-        };
-        if matches!(code, S3ErrorCode::InternalError) {
-            tracing::error!(%problem, "the object store failed");
+        match problem {
+            VaultProblem::Body(cause) => return body(&cause),
+            VaultProblem::PartNumber(_) => {
+                return other("InvalidPartNumber", StatusCode::RANGE_NOT_SATISFIABLE, problem.to_string());
+            }
+            VaultProblem::Disk(_) | VaultProblem::Store(_) => tracing::error!(%problem, "the object store failed"),
+            _ => {}
         }
-        Self::with_message(code, problem.to_string())
+        Self::with_message(problem.code(), problem.to_string())
     }
 }

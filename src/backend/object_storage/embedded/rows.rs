@@ -15,6 +15,9 @@ pub(super) struct Segment {
     pub(super) blob: String,
     pub(super) offset: u64,
     pub(super) length: u64,
+    /// Whether a part of the object begins here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) first: bool,
 }
 
 /// Checksum algorithms of S3.
@@ -25,6 +28,18 @@ pub(super) enum Algorithm {
     Crc64Nvme,
     Sha1,
     Sha256,
+}
+
+impl Algorithm {
+    /// Bytes of its checksums.
+    pub(super) fn length(self) -> usize {
+        match self {
+            Self::Crc32 | Self::Crc32c => 4,
+            Self::Crc64Nvme => 8,
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+        }
+    }
 }
 
 /// A checksum as S3 writes it: base64, for several parts with `-N` behind it.
@@ -62,7 +77,7 @@ pub(super) struct Facts {
 }
 
 /// An object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ObjectRow {
     /// Which of the objects that had this key over time.
     pub(super) version: String,
@@ -74,9 +89,12 @@ pub(super) struct ObjectRow {
     pub(super) facts: Facts,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) checksum: Option<Checksum>,
-    /// Sizes of its parts are not kept; how many it had is.
+    /// How many parts it was uploaded in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) parts: Option<u32>,
+    /// The upload that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) upload: Option<String>,
     pub(super) body: Body,
 }
 
@@ -89,6 +107,12 @@ pub(super) enum Body {
     Manifest(String),
 }
 
+impl Default for Body {
+    fn default() -> Self {
+        Self::Here(Vec::new())
+    }
+}
+
 /// An upload in parts that has begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct UploadRow {
@@ -97,6 +121,9 @@ pub(super) struct UploadRow {
     pub(super) facts: Facts,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) algorithm: Option<Algorithm>,
+    /// Whether the object's checksum is one over all bytes, not one over the parts' checksums.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) whole: bool,
 }
 
 /// One part of it.

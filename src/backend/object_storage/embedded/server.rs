@@ -6,7 +6,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::service::S3ServiceBuilder;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -14,6 +14,7 @@ use tokio::{
 
 use super::{
     access::{Directory, Gate},
+    door::Door,
     service::Service,
     vault::Vault,
 };
@@ -29,16 +30,16 @@ const CONNECTIONS: usize = 512;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The service that answers requests.
-pub(super) fn service(vault: Vault, directory: Directory) -> S3Service {
-    let gate = Gate(directory);
+pub(super) fn service(vault: Vault, directory: Directory) -> Door {
+    let gate = Gate(directory.clone());
     let mut builder = S3ServiceBuilder::new(Service { vault });
     builder.set_auth(gate.clone());
     builder.set_access(gate);
-    builder.build()
+    Door { service: builder.build(), directory }
 }
 
 /// Serves until the drain starts; then each connection finishes the request that it is at.
-pub(super) async fn serve(listener: TcpListener, service: S3Service, drain: Drain) {
+pub(super) async fn serve(listener: TcpListener, service: Door, drain: Drain) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let accepted = tokio::select! {
@@ -66,7 +67,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpS
     }
 }
 
-async fn connection(stream: TcpStream, service: S3Service, drain: Drain, place: OwnedSemaphorePermit) {
+async fn connection(stream: TcpStream, service: Door, drain: Drain, place: OwnedSemaphorePermit) {
     let _place = place;
     drop(stream.set_nodelay(true));
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();

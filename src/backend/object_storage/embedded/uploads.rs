@@ -1,11 +1,11 @@
 //! Uploads in parts.
 
 use super::{
-    digest::{checksum_of_parts, of_parts},
+    digest::{checksum_of_parts, checksum_of_whole, of_parts},
     edit::{Edit, get, parts, segments},
     intake::Received,
     problem::VaultProblem,
-    rows::{Algorithm, Body, Checksum, Facts, ObjectRow, PartRow, Segment, UploadRow, key},
+    rows::{Checksum, ObjectRow, PartRow, Segment, UploadRow, key},
     vault::{Condition, Vault, cut},
 };
 use crate::backend::store::{Table, View, prefix_end};
@@ -23,6 +23,14 @@ pub(super) struct Chosen {
     pub(super) checksum: Option<String>,
 }
 
+/// What the client says about the whole when it completes an upload.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Order {
+    pub(super) parts: Vec<Chosen>,
+    pub(super) checksum: Option<String>,
+    pub(super) size: Option<u64>,
+}
+
 /// One upload: which bucket, key and id.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -33,15 +41,8 @@ pub(super) struct Place {
 
 impl Vault {
     /// Begins an upload; its id.
-    pub(super) async fn begin(
-        &self,
-        bucket: &str,
-        name: &str,
-        facts: Facts,
-        algorithm: Option<Algorithm>,
-    ) -> Result<String, VaultProblem> {
+    pub(super) async fn begin(&self, bucket: &str, name: &str, row: UploadRow) -> Result<String, VaultProblem> {
         let (bucket, name, id) = (bucket.to_owned(), name.to_owned(), self.world.id("up"));
-        let row = UploadRow { begun: self.now(), facts, algorithm };
         self.change(move |edit| {
             edit.bucket(&bucket)?;
             edit.put(&key::upload(&bucket, &name, &id), &row)?;
@@ -73,35 +74,33 @@ impl Vault {
         self.commit(body, work).await
     }
 
-    /// Completes an upload: from now on its parts are the object.
+    /// Completes an upload: from now on its parts are the object. Once more, as long as the object is there, the answer is
+    /// the same.
     pub(super) async fn complete(
         &self,
         place: Place,
-        chosen: Vec<Chosen>,
-        expected: Option<String>,
+        order: Order,
         condition: Condition,
     ) -> Result<ObjectRow, VaultProblem> {
         let (version, modified) = (self.blobs.name(), self.now());
         self.change(move |edit| {
-            let upload = edit.upload(&place.bucket, &place.name, &place.upload)?;
-            condition(edit.object(&place.bucket, &place.name)?.as_ref())?;
-            let parts = edit.parts(&place.upload)?;
-            let taken = choose(&parts, &chosen)?;
-            let checksum = whole_checksum(upload.algorithm, &taken);
-            if expected.is_some() && expected.as_ref() != checksum.as_ref().map(|checksum| &checksum.value) {
-                return Err(VaultProblem::BadDigest("checksum"));
-            }
-            let segments: Vec<Segment> = taken.iter().flat_map(|part| part.segments.clone()).collect();
-            let row = ObjectRow {
-                version: version.clone(),
-                size: taken.iter().map(|part| part.size).sum(),
-                etag: of_parts(&taken.iter().map(|part| part.etag.as_str()).collect::<Vec<_>>()),
-                modified,
-                facts: upload.facts,
-                checksum,
-                parts: u32::try_from(taken.len()).ok(),
-                body: Body::Here(Vec::new()),
+            let present = edit.object(&place.bucket, &place.name)?;
+            let upload = match (edit.upload(&place.bucket, &place.name, &place.upload), present) {
+                (Err(VaultProblem::NoSuchUpload), Some(made)) if made.upload.as_ref() == Some(&place.upload) => {
+                    return Ok(made);
+                }
+                (upload, present) => {
+                    let upload = upload?;
+                    condition(present.as_ref())?;
+                    upload
+                }
             };
+            let parts = edit.parts(&place.upload)?;
+            let taken = choose(&parts, &order.parts)?;
+            let row = ObjectRow { version: version.clone(), modified, ..whole(upload, &taken) };
+            let row = ObjectRow { upload: Some(place.upload.clone()), ..row };
+            order.check(&row)?;
+            let segments: Vec<Segment> = taken.iter().flat_map(|part| marked(&part.segments)).collect();
             // The object holds them before the upload lets go.
             edit.hold(&segments)?;
             edit.place(&place.bucket, &place.name, row.clone(), segments)?;
@@ -221,11 +220,63 @@ fn choose<'a>(parts: &'a [(u32, PartRow)], chosen: &[Chosen]) -> Result<Vec<&'a 
     if small { Err(VaultProblem::PartTooSmall) } else { Ok(taken) }
 }
 
-fn whole_checksum(algorithm: Option<Algorithm>, parts: &[&PartRow]) -> Option<Checksum> {
-    let checksums: Vec<_> = parts.iter().map(|part| part.checksum.as_ref()).collect();
-    match algorithm? {
-        // S3 knows it only over the whole object, which would have to be read again.
-        Algorithm::Crc64Nvme => None,
-        algorithm => checksum_of_parts(algorithm, &checksums),
+/// The object that parts become.
+fn whole(upload: UploadRow, parts: &[&PartRow]) -> ObjectRow {
+    let sums: Vec<_> = parts.iter().map(|part| part.checksum.as_ref()).collect();
+    let checksum = upload.algorithm.and_then(|algorithm| {
+        if upload.whole {
+            let sized: Vec<_> = parts.iter().map(|part| (part.checksum.as_ref(), part.size)).collect();
+            return checksum_of_whole(algorithm, &sized);
+        }
+        checksum_of_parts(algorithm, &sums)
+    });
+    ObjectRow {
+        size: parts.iter().map(|part| part.size).sum(),
+        etag: of_parts(&parts.iter().map(|part| part.etag.as_str()).collect::<Vec<_>>()),
+        facts: upload.facts,
+        checksum,
+        parts: u32::try_from(parts.len()).ok(),
+        ..ObjectRow::default()
+    }
+}
+
+/// The segments of a part, with its beginning marked.
+fn marked(segments: &[Segment]) -> impl Iterator<Item = Segment> {
+    segments.iter().enumerate().map(|(index, segment)| Segment { first: index == 0, ..segment.clone() })
+}
+
+/// The bytes of one part of an object. One that was not uploaded in parts is its only part.
+pub(super) fn part_range(
+    row: &ObjectRow,
+    segments: &[Segment],
+    number: i32,
+) -> Result<std::ops::Range<u64>, VaultProblem> {
+    let wrong = || VaultProblem::PartNumber(number);
+    let index = usize::try_from(number).ok().and_then(|number| number.checked_sub(1)).ok_or_else(wrong)?;
+    if index >= row.parts.unwrap_or(1) as usize {
+        return Err(wrong());
+    }
+    let (mut starts, mut at) = (Vec::new(), 0);
+    for segment in segments {
+        if segment.first {
+            starts.push(at);
+        }
+        at += segment.length;
+    }
+    // Only the last part can be empty, and then no segment begins it.
+    let start = starts.get(index).copied().unwrap_or(if index == 0 { 0 } else { row.size });
+    Ok(start..starts.get(index + 1).copied().unwrap_or(row.size))
+}
+
+impl Order {
+    /// Refuses a whole that is not what the client says. A checksum of parts may be said with their number or without.
+    fn check(&self, row: &ObjectRow) -> Result<(), VaultProblem> {
+        if self.size.is_some_and(|size| size != row.size) {
+            return Err(VaultProblem::Size);
+        }
+        let Some(said) = &self.checksum else { return Ok(()) };
+        let found = row.checksum.as_ref().map_or("", |checksum| checksum.value.as_str());
+        let bare = found.split('-').next().unwrap_or_default();
+        if said == found || said == bare { Ok(()) } else { Err(VaultProblem::BadDigest("checksum")) }
     }
 }

@@ -2,6 +2,7 @@
 //! blob that it names is on disk, and a blob is removed after the last row that names it is gone.
 
 use std::{
+    collections::BTreeMap,
     ops::Range,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -12,7 +13,7 @@ use super::{
     edit::{Edit, get, segments},
     intake::Received,
     problem::VaultProblem,
-    rows::{Body, Facts, ObjectRow, Segment, key},
+    rows::{Facts, ObjectRow, Segment, key},
 };
 use crate::{
     backend::store::{Aborted, Job, OpenProblem, RedbStore, Store, StoreProblem, Table, View, prefix_end},
@@ -223,6 +224,20 @@ impl Vault {
         self.look(move |view| Ok(get(view, &key)?)).await
     }
 
+    /// The same of several, those that are open.
+    pub(super) async fn usages(&self, buckets: Vec<String>) -> Result<BTreeMap<String, Usage>, VaultProblem> {
+        self.look(move |view| {
+            let mut usages = BTreeMap::new();
+            for bucket in buckets {
+                if let Some(usage) = get(view, &key::bucket(&bucket))? {
+                    usages.insert(bucket, usage);
+                }
+            }
+            Ok(usages)
+        })
+        .await
+    }
+
     /// Puts an object whose body has been received.
     pub(super) async fn put(
         &self,
@@ -241,8 +256,7 @@ impl Vault {
             modified: self.now(),
             facts,
             checksum: body.digests.checksum.clone(),
-            parts: None,
-            body: Body::Here(Vec::new()),
+            ..ObjectRow::default()
         };
         let work = move |edit: &mut Edit<'_>| {
             condition(edit.object(&bucket, &name)?.as_ref())?;
@@ -270,7 +284,7 @@ impl Vault {
             let segments = segments(&*edit.tx, &found)?;
             edit.hold(&segments)?;
             let facts = facts.clone().unwrap_or_else(|| found.facts.clone());
-            let row = ObjectRow { version: version.clone(), modified, facts, ..found };
+            let row = ObjectRow { version: version.clone(), modified, facts, upload: None, ..found };
             edit.place(&bucket, &name, row.clone(), segments)?;
             Ok(row)
         })
@@ -325,7 +339,7 @@ pub(super) fn cut(segments: &[Segment], range: Range<u64>) -> Vec<Segment> {
         let (from, to) = (range.start.max(start), range.end.min(end));
         if from < to {
             let offset = segment.offset + (from - start);
-            cut.push(Segment { blob: segment.blob.clone(), offset, length: to - from });
+            cut.push(Segment { blob: segment.blob.clone(), offset, length: to - from, first: false });
         }
         start = end;
     }

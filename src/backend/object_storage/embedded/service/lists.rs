@@ -6,10 +6,8 @@ use s3s::{S3Request, S3Result, dto, s3_error};
 use super::{Service, bucket_of, shapes};
 use crate::backend::{
     object_storage::embedded::{
-        access::Allowed,
         listing::{After, Entry, PAGE, Page, Query, behind, list},
-        rows::{ObjectRow, UploadRow, key},
-        uploads::{Place, split},
+        rows::{ObjectRow, key},
         vault::Vault,
     },
     store::{Table, View, decode, prefix_end},
@@ -29,7 +27,7 @@ pub(super) async fn buckets(
 }
 
 /// Everything belongs to one owner; who it is is the API's business.
-fn owner() -> dto::Owner {
+pub(super) fn owner() -> dto::Owner {
     dto::Owner { id: Some("loopback".to_owned()), display_name: Some("loopback".to_owned()) }
 }
 
@@ -64,14 +62,14 @@ async fn page(vault: &Vault, bucket: String, query: Query) -> S3Result<Page<Obje
 
 /// How keys are written in an answer: as they are, or percent-encoded, for what XML cannot say.
 #[derive(Clone, Copy)]
-struct Writing(bool);
+pub(super) struct Writing(bool);
 
 impl Writing {
-    fn of(asked: Option<&dto::EncodingType>) -> Self {
+    pub(super) fn of(asked: Option<&dto::EncodingType>) -> Self {
         Self(asked.is_some_and(|asked| asked.as_str() == dto::EncodingType::URL))
     }
 
-    fn text(self, text: String) -> String {
+    pub(super) fn text(self, text: String) -> String {
         if !self.0 {
             return text;
         }
@@ -197,118 +195,47 @@ pub(super) async fn objects_v2(
     })
 }
 
-pub(super) async fn parts(
+/// Buckets keep no versions: each object is the only one of its key, and the latest.
+pub(super) async fn versions(
     service: &Service,
-    request: S3Request<dto::ListPartsInput>,
-) -> S3Result<dto::ListPartsOutput> {
+    request: S3Request<dto::ListObjectVersionsInput>,
+) -> S3Result<dto::ListObjectVersionsOutput> {
     let bucket = bucket_of(&request)?;
     let input = request.input;
-    let limit = shapes::limit(input.max_parts, PAGE, "max-parts")?;
-    let after = u32::try_from(input.part_number_marker.unwrap_or(0))
-        .map_err(|_| s3_error!(InvalidArgument, "part-number-marker must not be negative"))?;
-    let place = Place { bucket: bucket.id, name: input.key.clone(), upload: input.upload_id.clone() };
-    let (upload, mut rows) = service.vault.list_parts(&place, after, limit + 1).await?;
-    let truncated = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().and_then(|(number, _)| i32::try_from(*number).ok());
-    let part = |(number, row): (u32, crate::backend::object_storage::embedded::rows::PartRow)| {
-        let checksum = shapes::checksum(row.checksum.as_ref());
-        dto::Part {
-            part_number: i32::try_from(number).ok(),
-            e_tag: Some(shapes::etag(&row.etag)),
-            last_modified: Some(shapes::timestamp(row.modified)),
-            size: Some(shapes::size(row.size)),
-            checksum_crc32: checksum.checksum_crc32,
-            checksum_crc32c: checksum.checksum_crc32c,
-            checksum_crc64nvme: checksum.checksum_crc64nvme,
-            checksum_sha1: checksum.checksum_sha1,
-            checksum_sha256: checksum.checksum_sha256,
-        }
-    };
-    Ok(dto::ListPartsOutput {
-        bucket: Some(bucket.name),
-        key: Some(input.key),
-        upload_id: Some(input.upload_id),
-        max_parts: i32::try_from(limit).ok(),
-        part_number_marker: input.part_number_marker,
-        next_part_number_marker: next.filter(|_| truncated),
-        is_truncated: Some(truncated),
-        parts: Some(rows.into_iter().map(part).collect()),
-        checksum_algorithm: upload.algorithm.map(shapes::algorithm_name),
-        storage_class: Some(dto::StorageClass::from_static(dto::StorageClass::STANDARD)),
-        ..Default::default()
-    })
-}
-
-pub(super) async fn uploads(
-    service: &Service,
-    request: S3Request<dto::ListMultipartUploadsInput>,
-) -> S3Result<dto::ListMultipartUploadsOutput> {
-    let bucket = request.extensions.get::<Allowed>().map(|allowed| allowed.bucket.clone());
-    let bucket = bucket.ok_or_else(|| s3_error!(AccessDenied))?;
-    let input = request.input;
-    let limit = shapes::limit(input.max_uploads, PAGE, "max-uploads")?;
-    if input.delimiter.as_ref().is_some_and(|delimiter| !delimiter.is_empty()) {
-        return Err(s3_error!(NotImplemented, "uploads are listed without a delimiter: use prefix"));
-    }
-    let prefix = input.prefix.clone().unwrap_or_default();
-    let (key_marker, id_marker) =
-        (input.key_marker.clone().unwrap_or_default(), input.upload_id_marker.clone().unwrap_or_default());
-    let (mut rows, truncated) = some_uploads(service, &bucket.id, &prefix, (&key_marker, &id_marker), limit).await?;
-    rows.truncate(limit);
-    let last = rows.last().filter(|_| truncated).map(|(name, id, _)| (name.clone(), id.clone()));
+    let prefix = input.prefix.unwrap_or_default();
+    let delimiter = input.delimiter.filter(|delimiter| !delimiter.is_empty());
+    let limit = shapes::limit(input.max_keys, PAGE, "max-keys")?;
+    let marker = input.key_marker.unwrap_or_default();
+    let after = behind(&marker, &prefix, delimiter.as_deref());
+    let query = Query { prefix: prefix.clone(), delimiter: delimiter.clone(), after, limit };
+    let page = page(&service.vault, bucket.id, query).await?;
+    let next = page.next.as_ref().map(position);
     let writing = Writing::of(input.encoding_type.as_ref());
-    let (next_key, next_id) = last.map_or((None, None), |(name, id)| (Some(writing.text(name)), Some(id)));
-    let upload = |(name, id, row): (String, String, UploadRow)| dto::MultipartUpload {
-        key: Some(writing.text(name)),
-        upload_id: Some(id),
-        initiated: Some(shapes::timestamp(row.begun)),
-        owner: Some(owner()),
-        checksum_algorithm: row.algorithm.map(shapes::algorithm_name),
-        storage_class: Some(dto::StorageClass::from_static(dto::StorageClass::STANDARD)),
+    let (objects, prefixes) = entries(page, writing, true);
+    let version = |object: dto::Object| dto::ObjectVersion {
+        checksum_algorithm: object.checksum_algorithm,
+        e_tag: object.e_tag,
+        is_latest: Some(true),
+        key: object.key,
+        last_modified: object.last_modified,
+        owner: object.owner,
+        size: object.size,
+        storage_class: Some(dto::ObjectVersionStorageClass::from_static(dto::ObjectVersionStorageClass::STANDARD)),
+        version_id: Some("null".to_owned()),
         ..Default::default()
     };
-    Ok(dto::ListMultipartUploadsOutput {
-        bucket: Some(bucket.name),
-        key_marker: Some(writing.text(key_marker)),
-        upload_id_marker: Some(id_marker),
-        next_key_marker: next_key,
-        next_upload_id_marker: next_id,
+    Ok(dto::ListObjectVersionsOutput {
+        name: Some(bucket.name),
         prefix: Some(writing.text(prefix)),
-        max_uploads: i32::try_from(limit).ok(),
-        is_truncated: Some(truncated),
-        uploads: Some(rows.into_iter().map(upload).collect()),
+        key_marker: Some(writing.text(marker)),
+        max_keys: i32::try_from(limit).ok(),
+        is_truncated: Some(next.is_some()),
+        next_version_id_marker: next.as_ref().map(|_| "null".to_owned()),
+        next_key_marker: next.map(|next| writing.text(next)),
+        delimiter: delimiter.map(|delimiter| writing.text(delimiter)),
+        versions: Some(objects.into_iter().map(version).collect()),
+        common_prefixes: Some(prefixes),
         encoding_type: input.encoding_type,
         ..Default::default()
     })
-}
-
-type Uploads = Vec<(String, String, UploadRow)>;
-
-/// Uploads behind a key and an id; whether there are more.
-async fn some_uploads(
-    service: &Service,
-    bucket: &str,
-    prefix: &str,
-    (name, id): (&str, &str),
-    limit: usize,
-) -> S3Result<(Uploads, bool)> {
-    let (all, these) = (key::uploads(bucket, ""), key::uploads(bucket, prefix));
-    let behind = match (name.is_empty(), id.is_empty()) {
-        (true, _) => Vec::new(),
-        // Behind all uploads of this key.
-        (false, true) => prefix_end(&key::upload(bucket, name, "")),
-        (false, false) => [key::upload(bucket, name, id), vec![0]].concat(),
-    };
-    let look = move |view: &dyn View| {
-        let rows = view.scan(Table::Data, &behind.max(these.clone()), &prefix_end(&these), limit + 1)?;
-        let truncated = rows.len() > limit;
-        let mut uploads = Vec::new();
-        for (key, value) in rows {
-            let Some((name, id)) = split(key.get(all.len()..).unwrap_or_default()) else { continue };
-            uploads.push((name, id, decode(&value)?));
-        }
-        Ok((uploads, truncated))
-    };
-    Ok(service.vault.look(look).await?)
 }

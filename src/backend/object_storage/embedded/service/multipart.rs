@@ -8,8 +8,8 @@ use super::{Service, bucket_of, shapes};
 use crate::backend::object_storage::embedded::{
     conditions::Conditions,
     intake::receive,
-    rows::ObjectRow,
-    uploads::{Chosen, PARTS_MOST, Place},
+    rows::{Algorithm, ObjectRow, UploadRow},
+    uploads::{Chosen, Order, PARTS_MOST, Place},
 };
 
 pub(super) async fn create(
@@ -20,19 +20,38 @@ pub(super) async fn create(
     shapes::check_key(&request.input.key)?;
     let facts = shapes::facts!(request);
     let input = request.input;
-    if input.checksum_type.as_ref().is_some_and(|kind| kind.as_str() == dto::ChecksumType::FULL_OBJECT) {
-        return Err(s3_error!(NotImplemented, "checksums over the whole of an upload are not offered: use COMPOSITE"));
-    }
     let algorithm = input.checksum_algorithm.as_ref().map(|name| shapes::algorithm(name.as_str())).transpose()?;
-    let upload = service.vault.begin(&bucket.id, &input.key, facts, algorithm).await?;
+    let whole = whole(algorithm, input.checksum_type.as_ref())?;
+    let row = UploadRow { begun: service.vault.now(), facts, algorithm, whole };
+    let upload = service.vault.begin(&bucket.id, &input.key, row).await?;
     Ok(dto::CreateMultipartUploadOutput {
         bucket: Some(bucket.name),
         key: Some(input.key),
         upload_id: Some(upload),
         checksum_algorithm: input.checksum_algorithm,
-        checksum_type: algorithm.map(|_| dto::ChecksumType::from_static(dto::ChecksumType::COMPOSITE)),
+        checksum_type: algorithm.map(|_| shapes::checksum_type(whole)),
         ..Default::default()
     })
+}
+
+/// Whether the checksum will be one over all bytes. Not every algorithm can be either.
+fn whole(algorithm: Option<Algorithm>, asked: Option<&dto::ChecksumType>) -> S3Result<bool> {
+    let whole = match asked.map(dto::ChecksumType::as_str) {
+        None => algorithm == Some(Algorithm::Crc64Nvme),
+        Some(dto::ChecksumType::FULL_OBJECT) => true,
+        Some(dto::ChecksumType::COMPOSITE) => false,
+        Some(_) => return Err(s3_error!(InvalidRequest, "the checksum type must be FULL_OBJECT or COMPOSITE")),
+    };
+    match (algorithm, whole) {
+        (None, _) if asked.is_some() => {
+            Err(s3_error!(InvalidRequest, "a checksum type needs a checksum algorithm beside it"))
+        }
+        (Some(Algorithm::Sha1 | Algorithm::Sha256), true) => {
+            Err(s3_error!(InvalidRequest, "FULL_OBJECT goes with CRC32, CRC32C and CRC64NVME only"))
+        }
+        (Some(Algorithm::Crc64Nvme), false) => Err(s3_error!(InvalidRequest, "CRC64NVME goes with FULL_OBJECT only")),
+        _ => Ok(whole),
+    }
 }
 
 /// A part's number within S3's limits.
@@ -51,6 +70,12 @@ pub(super) async fn part(
     let place = Place { bucket: bucket.id, name: input.key, upload: input.upload_id };
     let upload = service.vault.upload(&place).await?;
     let mut expected = shapes::expected(&request.headers, input.content_length, input.content_md5)?;
+    if upload.algorithm.is_some() && expected.algorithm.is_some_and(|given| Some(given) != upload.algorithm) {
+        return Err(s3_error!(
+            InvalidRequest,
+            "the part's checksum is not of the algorithm that the upload was begun with"
+        ));
+    }
     expected.algorithm = expected.algorithm.or(upload.algorithm);
     let trailers = request.trailing_headers;
     let body = receive(&service.vault.blobs, input.body, expected, || shapes::trailed(trailers)).await?;
@@ -92,11 +117,13 @@ pub(super) async fn complete(
         input.checksum_sha1,
         input.checksum_sha256,
     ];
-    let expected = given.into_iter().flatten().next();
+    let size = input.mpu_object_size.map(u64::try_from).transpose();
+    let size = size.map_err(|_| s3_error!(InvalidArgument, "x-amz-mp-object-size must not be negative"))?;
+    let order = Order { parts, checksum: given.into_iter().flatten().next(), size };
     let conditions = Conditions { matches: input.if_match, none_matches: input.if_none_match, ..Conditions::default() };
     let condition = Arc::new(move |present: Option<&ObjectRow>| conditions.write(present));
     let place = Place { bucket: bucket.id, name: input.key.clone(), upload: input.upload_id };
-    let row = service.vault.complete(place, parts, expected, condition).await?;
+    let row = service.vault.complete(place, order, condition).await?;
     let checksum = shapes::checksum(row.checksum.as_ref());
     Ok(dto::CompleteMultipartUploadOutput {
         location: Some(format!("/{}/{}", bucket.name, input.key)),

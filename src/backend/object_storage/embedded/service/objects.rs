@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use s3s::{
-    S3Request, S3Response, S3Result,
+    S3Error, S3Request, S3Result,
     dto::{self, ETagCondition, Timestamp},
     s3_error,
 };
@@ -13,7 +13,8 @@ use crate::backend::object_storage::embedded::{
     conditions::{Conditions, seconds},
     intake::{receive, send},
     problem::VaultProblem,
-    rows::{Checksum, ObjectRow},
+    rows::{Checksum, ObjectRow, Segment},
+    uploads::part_range,
     vault::cut,
 };
 
@@ -63,13 +64,48 @@ fn reading(
     Conditions { matches, none_matches, modified_since, unmodified_since }
 }
 
+/// What a read wants of the bytes.
+struct Wish {
+    range: Option<dto::Range>,
+    part: Option<i32>,
+}
+
 /// The bytes that are wanted, and the header that says which they are.
-fn wanted(row: &ObjectRow, range: Option<dto::Range>) -> Result<(std::ops::Range<u64>, Option<String>), VaultProblem> {
-    let Some(range) = range else { return Ok((0..row.size, None)) };
-    // A suffix of an empty object would be an empty range, which no header can say.
-    let wanted = range.check(row.size).ok().filter(|wanted| !wanted.is_empty()).ok_or(VaultProblem::Range)?;
-    let header = format!("bytes {}-{}/{}", wanted.start, wanted.end - 1, row.size);
-    Ok((wanted, Some(header)))
+fn wanted(
+    row: &ObjectRow,
+    segments: &[Segment],
+    wish: &Wish,
+) -> Result<(std::ops::Range<u64>, Option<String>), VaultProblem> {
+    let wanted = match (wish.range, wish.part) {
+        (None, None) => return Ok((0..row.size, None)),
+        (Some(_), Some(_)) => return Err(VaultProblem::Both),
+        // A suffix of an empty object would be an empty range, which no header can say.
+        (Some(range), None) => {
+            range.check(row.size).ok().filter(|wanted| !wanted.is_empty()).ok_or(VaultProblem::Range)?
+        }
+        (None, Some(part)) => part_range(row, segments, part)?,
+    };
+    let header = (!wanted.is_empty()).then(|| format!("bytes {}-{}/{}", wanted.start, wanted.end - 1, row.size));
+    Ok((wanted, header))
+}
+
+/// Refuses a read whose conditions do not hold. Who has the object already is told which one it is.
+fn check(conditions: &Conditions, row: &ObjectRow) -> S3Result<()> {
+    let Err(problem) = conditions.read(row) else { return Ok(()) };
+    let same = matches!(problem, VaultProblem::NotModified);
+    let mut refusal = S3Error::from(problem);
+    if let (true, Ok(etag)) = (same, http::HeaderValue::from_str(&format!("\"{}\"", row.etag))) {
+        refusal.set_headers([(http::header::ETAG, etag)].into_iter().collect());
+    }
+    Err(refusal)
+}
+
+/// There is one version of each object, and it has no id.
+fn version(asked: Option<&str>) -> S3Result<()> {
+    match asked {
+        None | Some("null") => Ok(()),
+        Some(_) => Err(s3_error!(NoSuchVersion, "buckets keep no versions")),
+    }
 }
 
 fn shown(row: &ObjectRow, mode: Option<&dto::ChecksumMode>, whole: bool) -> dto::Checksum {
@@ -79,7 +115,7 @@ fn shown(row: &ObjectRow, mode: Option<&dto::ChecksumMode>, whole: bool) -> dto:
 
 /// Fills what get and head answer alike.
 macro_rules! described {
-    ($output:ident, $row:expr, $wanted:expr, $header:expr, $checksum:expr) => {{
+    ($output:ident, $row:expr, $wanted:expr, $header:expr, $checksum:expr, $parts:expr) => {{
         let (row, checksum) = (&$row, $checksum);
         dto::$output {
             accept_ranges: Some("bytes".to_owned()),
@@ -98,7 +134,7 @@ macro_rules! described {
             metadata: Some(row.facts.metadata.clone().into_iter().collect()),
             e_tag: Some(shapes::etag(&row.etag)),
             last_modified: Some(shapes::timestamp(row.modified)),
-            parts_count: None,
+            parts_count: $parts.and_then(|parts| i32::try_from(parts).ok()),
             checksum_crc32: checksum.checksum_crc32,
             checksum_crc32c: checksum.checksum_crc32c,
             checksum_crc64nvme: checksum.checksum_crc64nvme,
@@ -110,25 +146,21 @@ macro_rules! described {
     }};
 }
 
-pub(super) async fn get(
-    service: &Service,
-    request: S3Request<dto::GetObjectInput>,
-) -> S3Result<S3Response<dto::GetObjectOutput>> {
+pub(super) async fn get(service: &Service, request: S3Request<dto::GetObjectInput>) -> S3Result<dto::GetObjectOutput> {
     let bucket = bucket_of(&request)?;
     let input = request.input;
-    if input.part_number.is_some() {
-        return Err(s3_error!(NotImplemented, "partNumber is not offered: use Range"));
-    }
+    version(input.version_id.as_deref())?;
     let found = service.vault.find(&bucket.id, &input.key).await?;
-    reading(input.if_match, input.if_none_match, input.if_modified_since, input.if_unmodified_since)
-        .read(&found.row)?;
-    let (range, header) = wanted(&found.row, input.range)?;
-    let status = header.is_some().then_some(http::StatusCode::PARTIAL_CONTENT);
+    let conditions = reading(input.if_match, input.if_none_match, input.if_modified_since, input.if_unmodified_since);
+    check(&conditions, &found.row)?;
+    let wish = Wish { range: input.range, part: input.part_number };
+    let (range, header) = wanted(&found.row, &found.segments, &wish)?;
     let checksum = shown(&found.row, input.checksum_mode.as_ref(), header.is_none());
-    let mut output = described!(GetObjectOutput, found.row, range, header, checksum);
+    let parts = found.row.parts.filter(|_| wish.part.is_some());
+    let mut output = described!(GetObjectOutput, found.row, range, header, checksum, parts);
     let pieces = cut(&found.segments, range);
     output.body = Some(send(Arc::clone(&service.vault.blobs), found, pieces));
-    Ok(S3Response { status, ..S3Response::new(output) })
+    Ok(output)
 }
 
 pub(super) async fn head(
@@ -137,11 +169,20 @@ pub(super) async fn head(
 ) -> S3Result<dto::HeadObjectOutput> {
     let bucket = bucket_of(&request)?;
     let input = request.input;
-    let row = service.vault.head(&bucket.id, &input.key).await?;
-    reading(input.if_match, input.if_none_match, input.if_modified_since, input.if_unmodified_since).read(&row)?;
-    let (range, header) = wanted(&row, input.range)?;
+    version(input.version_id.as_deref())?;
+    let wish = Wish { range: input.range, part: input.part_number };
+    let (row, segments) = if wish.part.is_some() {
+        let found = service.vault.find(&bucket.id, &input.key).await?;
+        (found.row.clone(), found.segments.clone())
+    } else {
+        (service.vault.head(&bucket.id, &input.key).await?, Vec::new())
+    };
+    let conditions = reading(input.if_match, input.if_none_match, input.if_modified_since, input.if_unmodified_since);
+    check(&conditions, &row)?;
+    let (range, header) = wanted(&row, &segments, &wish)?;
     let checksum = shown(&row, input.checksum_mode.as_ref(), header.is_none());
-    Ok(described!(HeadObjectOutput, row, range, header, checksum))
+    let parts = row.parts.filter(|_| wish.part.is_some());
+    Ok(described!(HeadObjectOutput, row, range, header, checksum, parts))
 }
 
 pub(super) async fn delete(
@@ -149,9 +190,7 @@ pub(super) async fn delete(
     request: S3Request<dto::DeleteObjectInput>,
 ) -> S3Result<dto::DeleteObjectOutput> {
     let bucket = bucket_of(&request)?;
-    if request.input.version_id.is_some_and(|version| version != "null") {
-        return Err(s3_error!(NoSuchVersion, "buckets keep no versions"));
-    }
+    version(request.input.version_id.as_deref())?;
     service.vault.delete(&bucket.id, vec![request.input.key]).await?;
     Ok(dto::DeleteObjectOutput::default())
 }
@@ -175,7 +214,6 @@ pub(super) async fn delete_many(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::object_storage::embedded::rows::{Body, Facts};
 
     #[test]
     fn ranges() {
@@ -193,17 +231,9 @@ mod tests {
             ("bytes=0-0", 0, None),
             ("bytes=-1", 0, None),
         ] {
-            let row = ObjectRow {
-                version: String::new(),
-                size,
-                etag: String::new(),
-                modified: 0,
-                facts: Facts::default(),
-                checksum: None,
-                parts: None,
-                body: Body::Here(Vec::new()),
-            };
-            let found = wanted(&row, Some(dto::Range::parse(range).unwrap())).ok().map(|(range, _)| range);
+            let row = ObjectRow { size, ..ObjectRow::default() };
+            let wish = Wish { range: Some(dto::Range::parse(range).unwrap()), part: None };
+            let found = wanted(&row, &[], &wish).ok().map(|(range, _)| range);
             assert_eq!(found, expected.map(|(start, end)| start..end), "{range} of {size}");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use data_encoding::BASE64;
 use http::HeaderMap;
 use s3s::{S3Request, S3Result, TrailingHeaders, dto, s3_error};
 
@@ -19,6 +20,8 @@ const CHECKSUMS: [(&str, Algorithm); 5] = [
     ("x-amz-checksum-sha256", Algorithm::Sha256),
 ];
 
+/// Most bytes of one body, as S3 has it.
+const BODY_MOST: u64 = 5 << 30;
 /// Most bytes of user metadata, as S3 has it.
 const METADATA_MOST: usize = 2048;
 
@@ -76,23 +79,38 @@ pub(super) fn algorithm_name(algorithm: Algorithm) -> dto::ChecksumAlgorithm {
 /// What the headers say about the body. The values of checksums come before it, or behind it as trailers.
 pub(super) fn expected(headers: &HeaderMap, length: Option<i64>, md5: Option<String>) -> S3Result<Expected> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let given = CHECKSUMS.iter().find_map(|(name, algorithm)| Some((*algorithm, text(name)?.to_owned())));
-    let named = match text("x-amz-sdk-checksum-algorithm") {
-        Some(name) => Some(algorithm(name)?),
-        None => None,
+    let mut given = CHECKSUMS.iter().filter_map(|(name, algorithm)| Some((*algorithm, text(name)?.to_owned())));
+    let (given, None) = (given.next(), given.next()) else {
+        return Err(s3_error!(InvalidRequest, "send one x-amz-checksum- header, not several"));
     };
+    if let Some((algorithm, value)) = &given {
+        digest_of(value, algorithm.length())
+            .ok_or_else(|| s3_error!(InvalidRequest, "the value of the x-amz-checksum- header is not a checksum"))?;
+    }
+    if md5.as_deref().is_some_and(|md5| digest_of(md5, 16).is_none()) {
+        return Err(s3_error!(InvalidDigest, "Content-MD5 is not the base64 of 16 bytes"));
+    }
+    let named = text("x-amz-sdk-checksum-algorithm").map(algorithm).transpose()?;
     let trailed = text("x-amz-trailer").and_then(|names| {
         let trails = |name: &str| names.split(',').any(|trailer| trailer.trim().eq_ignore_ascii_case(name));
         CHECKSUMS.iter().find_map(|(name, algorithm)| trails(name).then_some(*algorithm))
     });
     // A length that the client knew; what is sent in chunks has its own.
     let length = text("x-amz-decoded-content-length").and_then(|text| text.parse().ok()).or(length);
+    let length = length.and_then(|length| u64::try_from(length).ok());
+    if length.is_some_and(|length| length > BODY_MOST) {
+        return Err(s3_error!(EntityTooLarge, "one request brings at most 5 GiB: upload larger objects in parts"));
+    }
     Ok(Expected {
-        length: length.and_then(|length| u64::try_from(length).ok()),
+        length,
         md5,
         algorithm: given.as_ref().map(|(algorithm, _)| *algorithm).or(trailed).or(named),
         value: given.map(|(_, value)| value),
     })
+}
+
+fn digest_of(text: &str, length: usize) -> Option<Vec<u8>> {
+    BASE64.decode(text.as_bytes()).ok().filter(|bytes| bytes.len() == length)
 }
 
 /// The checksum that came behind the body.
@@ -113,9 +131,14 @@ pub(super) fn checksum(checksum: Option<&Checksum>) -> dto::Checksum {
         Algorithm::Sha1 => shown.checksum_sha1 = value,
         Algorithm::Sha256 => shown.checksum_sha256 = value,
     }
-    let kind = if checksum.composite() { dto::ChecksumType::COMPOSITE } else { dto::ChecksumType::FULL_OBJECT };
-    shown.checksum_type = Some(dto::ChecksumType::from_static(kind));
+    shown.checksum_type = Some(checksum_type(!checksum.composite()));
     shown
+}
+
+/// What a checksum is over: all bytes, or the parts' checksums.
+pub(super) fn checksum_type(whole: bool) -> dto::ChecksumType {
+    let kind = if whole { dto::ChecksumType::FULL_OBJECT } else { dto::ChecksumType::COMPOSITE };
+    dto::ChecksumType::from_static(kind)
 }
 
 /// User metadata, within S3's limit.

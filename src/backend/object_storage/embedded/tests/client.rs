@@ -11,6 +11,9 @@ pub struct Client {
     pub endpoint: String,
     pub key: String,
     pub secret: String,
+    pub region: &'static str,
+    /// Seconds that its clock is ahead.
+    pub ahead: i64,
 }
 
 /// An answer, read to its end.
@@ -71,14 +74,19 @@ impl Client {
         self.endpoint.strip_prefix("http://").unwrap()
     }
 
+    fn scope(&self, date: &str) -> String {
+        format!("{}/{}/s3/aws4_request", &date[..8], self.region)
+    }
+
     fn signature(&self, date: &str, canonical: &str) -> String {
-        let day = &date[..8];
-        let scope = format!("{day}/local-1/s3/aws4_request");
-        let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex(canonical.as_bytes()));
-        let key = [day, "local-1", "s3", "aws4_request"]
+        self.sign(date, &format!("AWS4-HMAC-SHA256\n{date}\n{}\n{}", self.scope(date), hex(canonical.as_bytes())))
+    }
+
+    fn sign(&self, date: &str, text: &str) -> String {
+        let key = [&date[..8], self.region, "s3", "aws4_request"]
             .iter()
             .fold(format!("AWS4{}", self.secret).into_bytes(), |key, part| hmac(&key, part));
-        HEXLOWER.encode(&hmac(&key, &text))
+        HEXLOWER.encode(&hmac(&key, text))
     }
 
     fn query(pairs: &[(&str, &str)]) -> String {
@@ -87,8 +95,9 @@ impl Client {
         sorted.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
     }
 
-    fn date() -> String {
-        jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string()
+    fn date(&self) -> String {
+        let now = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(self.ahead);
+        now.strftime("%Y%m%dT%H%M%SZ").to_string()
     }
 
     /// Sends a signed request whose body's hash is `hash`.
@@ -101,7 +110,19 @@ impl Client {
         hash: &str,
         body: reqwest::Body,
     ) -> reqwest::Result<Response> {
-        let (date, path, query) = (Self::date(), encode(path, true), Self::query(query));
+        self.request(method, path, query, headers, hash).0.body(body).send().await
+    }
+
+    /// A signed request that only lacks its body, its date and its signature.
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        headers: &[(&str, &str)],
+        hash: &str,
+    ) -> (reqwest::RequestBuilder, String, String) {
+        let (date, path, query) = (self.date(), encode(path, true), Self::query(query));
         let mut all: BTreeMap<String, String> =
             headers.iter().map(|(name, value)| (name.to_lowercase(), (*value).to_owned())).collect();
         all.insert("host".into(), self.host().into());
@@ -110,17 +131,17 @@ impl Client {
         let names = all.keys().cloned().collect::<Vec<_>>().join(";");
         let lines: String = all.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
         let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{hash}");
+        let signature = self.signature(&date, &canonical);
         let authorization = format!(
-            "AWS4-HMAC-SHA256 Credential={}/{}/local-1/s3/aws4_request, SignedHeaders={names}, Signature={}",
+            "AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={names}, Signature={signature}",
             self.key,
-            &date[..8],
-            self.signature(&date, &canonical)
+            self.scope(&date),
         );
         let mut request = self.http.request(method, format!("{}{path}?{query}", self.endpoint));
         for (name, value) in all.iter().filter(|(name, _)| *name != "host") {
             request = request.header(name, value);
         }
-        request.header("authorization", authorization).body(body).send().await
+        (request.header("authorization", authorization), date, signature)
     }
 
     pub async fn call(
@@ -149,10 +170,41 @@ impl Client {
         self.call("DELETE", path, &[], &[], "").await
     }
 
+    /// Puts a body in signed chunks, the last of them with a wrong signature when `forge` says so.
+    pub async fn put_chunks(&self, path: &str, chunks: &[&[u8]], forge: bool) -> Answer {
+        let length = chunks.concat().len().to_string();
+        let headers = [("x-amz-decoded-content-length", length.as_str()), ("content-encoding", "aws-chunked")];
+        let hash = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
+        let (request, date, mut previous) = self.request(Method::PUT, path, &[], &headers, hash);
+        let mut body = Vec::new();
+        for (n, chunk) in chunks.iter().chain([&&b""[..]]).enumerate() {
+            let scope = self.scope(&date);
+            let text = format!("AWS4-HMAC-SHA256-PAYLOAD\n{date}\n{scope}\n{previous}\n{}\n{}", hex(b""), hex(chunk));
+            previous = if forge && n + 1 == chunks.len() { "0".repeat(64) } else { self.sign(&date, &text) };
+            body.extend(format!("{:x};chunk-signature={previous}\r\n", chunk.len()).into_bytes());
+            body.extend([chunk, &b"\r\n"[..]].concat());
+        }
+        read(request.body(body).send().await.unwrap()).await
+    }
+
+    /// Puts a body in one unsigned chunk, with a checksum behind it.
+    pub async fn put_trailed(&self, path: &str, body: &[u8], checksum: (&str, &str)) -> Answer {
+        let length = body.len().to_string();
+        let headers = [
+            ("x-amz-decoded-content-length", length.as_str()),
+            ("x-amz-trailer", checksum.0),
+            ("content-encoding", "aws-chunked"),
+        ];
+        let trailer = format!("\r\n0\r\n{}:{}\r\n\r\n", checksum.0, checksum.1);
+        let framed = [format!("{:x}\r\n", body.len()).as_bytes(), body, trailer.as_bytes()].concat();
+        let hash = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
+        read(self.send_hashed(Method::PUT, path, &[], &headers, hash, framed.into()).await.unwrap()).await
+    }
+
     /// A presigned URL.
     pub fn presign(&self, method: &str, path: &str, seconds: u64) -> String {
-        let date = Self::date();
-        let credential = format!("{}/{}/local-1/s3/aws4_request", self.key, &date[..8]);
+        let date = self.date();
+        let credential = format!("{}/{}", self.key, self.scope(&date));
         let expires = seconds.to_string();
         let query = Self::query(&[
             ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),

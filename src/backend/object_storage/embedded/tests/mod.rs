@@ -1,7 +1,12 @@
 //! The object store over its socket.
 
+mod auth;
+mod checksums;
 mod client;
+mod copies;
+mod headers;
 mod kill;
+mod lists;
 mod multipart;
 mod objects;
 mod plane;
@@ -81,7 +86,8 @@ impl Rig {
 
     fn client_as(&self, key: &str) -> Client {
         let http = http();
-        Client { http, endpoint: self.endpoint.clone(), key: key.into(), secret: "secret".into() }
+        let endpoint = self.endpoint.clone();
+        Client { http, endpoint, key: key.into(), secret: "secret".into(), region: "local-1", ahead: 0 }
     }
 
     fn client(&self) -> Client {

@@ -39,19 +39,73 @@ async fn parts_become_one_object() {
     assert_eq!(complete(swapped).await.code(), "InvalidPartOrder");
     assert_eq!(complete(vec![(1, "\"00\"".into())]).await.code(), "InvalidPart");
     assert_eq!(complete(vec![(9, parts[0].1.clone())]).await.code(), "InvalidPart");
-    let small_first = [parts[2].clone()];
-    assert!(small_first[0].0 == 3);
-    let done = complete(parts).await;
+    assert_eq!(complete(vec![]).await.status, 400);
+    assert_eq!(complete(vec![(0, parts[0].1.clone())]).await.code(), "InvalidArgument");
+    let done = complete(parts.clone()).await;
     ok(&done);
     assert!(done.one("ETag").contains("-3"), "{}", done.text());
+    // Whose answer was lost asks again.
+    let again = complete(parts.clone()).await;
+    assert_eq!((again.status, again.one("ETag")), (200, done.one("ETag")));
     let whole: Vec<u8> = bodies.concat();
     let got = s3.get("/shop/big").await;
     assert!(got.body == whole && got.header("x-amz-meta-kind") == "big");
     let across = s3.call("GET", "/shop/big", &[], &[("range", "bytes=5242870-10485765")], "").await;
     assert!(across.body == whole[5_242_870..=10_485_765]);
     assert_eq!((rig.usage().await, rig.blobs().len()), ((1, whole.len() as u64), 3));
+    for (number, body) in (1..).zip(&bodies) {
+        let number = number.to_string();
+        for method in ["GET", "HEAD"] {
+            let part = s3.call(method, "/shop/big", &[("partNumber", &number)], &[], "").await;
+            assert_eq!((part.status, part.header("x-amz-mp-parts-count")), (206, "3".into()));
+            assert_eq!(part.header("content-length"), body.len().to_string());
+            assert!(part.body == *body || method == "HEAD");
+            assert!(part.header("content-range").ends_with(&format!("/{}", whole.len())));
+        }
+    }
+    let beyond = s3.call("GET", "/shop/big", &[("partNumber", "4")], &[], "").await;
+    assert_eq!((beyond.code(), beyond.status), ("InvalidPartNumber".into(), 416));
+    let both = s3.call("GET", "/shop/big", &[("partNumber", "1")], &[("range", "bytes=0-1")], "").await;
+    assert_eq!(both.code(), "InvalidRequest");
     ok(&s3.delete("/shop/big").await);
+    assert_eq!(complete(parts).await.code(), "NoSuchUpload");
     assert_eq!((rig.usage().await, rig.blobs().len()), ((0, 0), 0));
+    ok(&s3.put("/shop/plain", "plain").await);
+    let only = s3.call("GET", "/shop/plain", &[("partNumber", "1")], &[], "").await;
+    assert_eq!((only.text(), only.header("x-amz-mp-parts-count")), ("plain".into(), String::new()));
+    assert_eq!(s3.call("GET", "/shop/plain", &[("partNumber", "2")], &[], "").await.status, 416);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_that_cannot_be_completed() {
+    let rig = Rig::new().await;
+    let s3 = rig.client();
+    let id = begin(&s3, "/shop/big").await;
+    let mut parts = Vec::new();
+    for number in ["1", "2"] {
+        let query = [("partNumber", number), ("uploadId", id.as_str())];
+        parts.push((number.parse().unwrap(), s3.call("PUT", "/shop/big", &query, &[], "small").await.header("etag")));
+    }
+    let complete = |id: String, headers: &'static [(&str, &str)], parts: Vec<(u32, String)>| {
+        let s3 = &s3;
+        async move { s3.call("POST", "/shop/big", &[("uploadId", &id)], headers, order(&parts)).await }
+    };
+    assert_eq!(complete(id.clone(), &[], parts.clone()).await.code(), "EntityTooSmall");
+    assert_eq!(complete("up-nothing".into(), &[], parts.clone()).await.code(), "NoSuchUpload");
+    for number in ["0", "10001", "-1"] {
+        let put = s3.call("PUT", "/shop/big", &[("partNumber", number), ("uploadId", &id)], &[], "x").await;
+        assert_eq!(put.code(), "InvalidArgument", "{number}");
+    }
+    let elsewhere = s3.call("PUT", "/shop/other", &[("partNumber", "1"), ("uploadId", &id)], &[], "x").await;
+    assert_eq!(elsewhere.code(), "NoSuchUpload");
+    ok(&s3.put("/shop/big", "there").await);
+    let last = vec![parts[1].clone()];
+    let refused = complete(id.clone(), &[("if-none-match", "*")], last.clone()).await;
+    assert_eq!(refused.status, 412);
+    // Parts that are not named go; a part need not be the first.
+    ok(&complete(id.clone(), &[], last.clone()).await);
+    ok(&complete(id, &[("if-none-match", "*")], last).await);
+    assert_eq!((s3.get("/shop/big").await.text(), rig.blobs().len()), ("small".into(), 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

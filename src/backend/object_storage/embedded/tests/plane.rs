@@ -79,7 +79,8 @@ impl Running {
 
     fn client(&self) -> Client {
         let http = http();
-        Client { http, endpoint: self.endpoint.clone(), key: "AK".into(), secret: "secret".into() }
+        let endpoint = self.endpoint.clone();
+        Client { http, endpoint, key: "AK".into(), secret: "secret".into(), region: "local-1", ahead: 0 }
     }
 }
 
