@@ -218,7 +218,7 @@ async fn retire(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Proje
         return outcome;
     }
     match engine.writer.remove_finalizer(key, object).await {
-        Ok(()) => Outcome::Gone,
+        Ok(_) => Outcome::Gone,
         Err(error) => unwritten(error),
     }
 }

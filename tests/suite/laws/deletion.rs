@@ -66,7 +66,9 @@ async fn ends_in_order(rig: &'static Rig, law: &Law, order: &[(&str, &str)]) {
 /// All orders of some things.
 fn orders<T: Clone>(things: &[T]) -> Vec<Vec<T>> {
     let Some((first, rest)) = things.split_first() else { return vec![vec![]] };
-    let into = |order: Vec<T>| (0..=order.len()).map(move |at| [&order[..at], &[first.clone()], &order[at..]].concat());
+    let into = |order: Vec<T>| {
+        (0..=order.len()).map(move |at| [&order[..at], std::slice::from_ref(first), &order[at..]].concat())
+    };
     orders(rest).into_iter().flat_map(into).collect()
 }
 
