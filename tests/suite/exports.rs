@@ -128,7 +128,7 @@ async fn a_key_pair_is_delivered_and_does_what_it_may_and_no_more() {
     assert_eq!(s3::client(&rw).get(&path).await.status, 403);
     works(&scene, &rw).await;
     assert_eq!(values(&scene, "rw").await.unwrap(), rw);
-    assert_eq!(scene.writes("rw").iter().filter(|write| write.starts_with("create")).count(), 1);
+    assert_eq!(scene.writes_in("", "rw").iter().filter(|write| write.starts_with("create")).count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

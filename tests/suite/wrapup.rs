@@ -99,7 +99,7 @@ async fn everything(rig: &'static Rig) {
     scene.apply(scene.manifest("ObjectBucket", "x", spec)).await;
     scene.until_ready("ObjectBucket", "x").await;
     exports::minted_twice(&scene, "x").await;
-    for (kind, name) in [("ObjectBucketCredential", "x"), ("ObjectBucket", "x"), (KIND, "web"), (BINDING, "own")] {
+    for (kind, name) in [("ObjectBucketCredential", "minted"), ("ObjectBucket", "x"), (KIND, "web"), (BINDING, "own")] {
         scene.delete(kind, name).await;
         scene.until_gone(kind, name).await;
     }

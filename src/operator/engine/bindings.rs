@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Engine,
     cache::Subject,
-    common::{deleting, has_finalizer, paused},
+    common::{deleting, generation, has_finalizer, paused},
     connections::{Bound, Target},
     driver::unwritten,
     key::Key,
@@ -111,7 +111,7 @@ async fn met(
     link: &Arc<Link>,
     held: Option<Remark>,
 ) -> Finding {
-    if let Some(outcome) = unwell(link, &binding.spec) {
+    if let Some(outcome) = unwell(link, object, &binding.spec) {
         // Users keep what they know of the link: its health is theirs to see as well.
         if !matches!(engine.connections.get(key), Some(Bound::To { link: known, .. }) if Arc::ptr_eq(&known, link)) {
             engine.bind(key, Some(Bound::Connecting));
@@ -139,9 +139,11 @@ async fn met(
     Finding { outcome, synced: true, fields: Some(fields), repaired: None, tell: None }
 }
 
-fn unwell(link: &Link, spec: &ProjectBindingSpec) -> Option<Outcome> {
+fn unwell(link: &Link, object: &DynamicObject, spec: &ProjectBindingSpec) -> Option<Outcome> {
     match link.health() {
         Health::Up => None,
+        // After a restart all bindings connect at once, which takes its time and is no news.
+        Health::Starting if told(object) => Some(Outcome::Down { retry: false }),
         Health::Starting => Some(Outcome::Working(Remark::new(Reason::Progressing, "Connecting to the backend"))),
         Health::Down(why) => {
             let message = format!("No answer from {}: {why}. Tried again every second", whom(spec));
@@ -178,6 +180,12 @@ fn refused_token(spec: &ProjectBindingSpec) -> String {
         _ => ("the Secret that its spec.tokenSecretRef names".to_owned(), "have an administrator put"),
     };
     format!("The token in {holder} is not accepted by {}; {put} one there that exists and was not revoked", whom(spec))
+}
+
+/// Whether the status speaks of the present spec already.
+fn told(object: &DynamicObject) -> bool {
+    let observed = object.data.pointer("/status/observedGeneration").and_then(Value::as_i64);
+    observed == Some(generation(object))
 }
 
 pub(super) fn identity_of(object: &DynamicObject) -> Option<&str> {
@@ -235,7 +243,7 @@ async fn retire(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Proje
         return outcome;
     }
     match engine.writer.remove_finalizer(key, object).await {
-        Ok(()) => Outcome::Gone,
+        Ok(_) => Outcome::Gone,
         Err(error) => unwritten(error),
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     Engine,
-    common::{Common, has_finalizer, owner},
+    common::{Common, has_finalizer, owner, uid},
     connections::Connection,
     driver::{Work, unwritten},
     key::Key,
@@ -106,7 +106,12 @@ impl Work<'_> {
 
 async fn release(engine: &Engine, key: &Key, object: &DynamicObject) -> Outcome {
     match engine.writer.remove_finalizer(key, object).await {
-        Ok(()) => Outcome::Gone,
+        Ok(true) => Outcome::Gone,
+        Ok(false) => {
+            // No watch event comes for it any more.
+            engine.gone(key, Some(uid(object)));
+            Outcome::Gone
+        }
         Err(super::writes::WriteError::Changed) => Outcome::Failed {
             why: Remark::new(Reason::Deleting, "The object changed while it was being released"),
             at_least: Duration::ZERO,

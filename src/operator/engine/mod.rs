@@ -217,6 +217,13 @@ impl Engine {
         }
     }
 
+    /// An object is gone. `uid: None` when only its absence was seen.
+    fn gone(&self, key: &Key, uid: Option<&str>) {
+        if self.cache.remove(key, uid).is_some() {
+            self.changed(key, Trigger::User);
+        }
+    }
+
     /// A kind was listed: who found it unknown may know now.
     fn listed(&self, kind: &str) {
         for reader in self.cache.readers_of_kind(kind) {

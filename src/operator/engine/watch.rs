@@ -3,6 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::{Stream, StreamExt, pin_mut};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, DynamicObject, PartialObjectMeta},
@@ -141,7 +143,10 @@ impl Intake<'_> {
             Event::Apply(object) => self.applied(object, false),
             Event::Delete(object) => {
                 let key = self.key(&object);
-                self.gone(&key, Some(uid(&object)));
+                match self.engine.kinds.contains_key(self.kind) && overrun(&object) {
+                    true => self.applied(on_its_way_out(object, self.engine.world.now()), false),
+                    false => self.gone(&key, Some(uid(&object))),
+                }
             }
         }
     }
@@ -186,10 +191,26 @@ impl Intake<'_> {
     }
 
     fn gone(&self, key: &Key, uid: Option<&str>) {
-        if self.engine.cache.remove(key, uid).is_some() {
-            self.engine.changed(key, Trigger::User);
-        }
+        self.engine.gone(key, uid);
     }
+}
+
+/// The API server checks for finalizers before it deletes and not while it does: one that is stored in between is overrun, and
+/// what the backend made under it would stay for ever.
+fn overrun(object: &DynamicObject) -> bool {
+    has_finalizer(object) && !deleting(object)
+}
+
+/// The object as it would be if its finalizer had been seen.
+fn on_its_way_out(mut object: DynamicObject, now: Timestamp) -> DynamicObject {
+    info!(
+        kind = object.types.as_ref().map_or("", |types| &types.kind),
+        name = object.name_any(),
+        namespace = object.namespace().as_deref(),
+        "deleted in spite of its finalizer; what it has in the backend is deleted now"
+    );
+    object.metadata.deletion_timestamp = Some(Time(now));
+    object
 }
 
 /// Why the new version of an object deserves a pass.

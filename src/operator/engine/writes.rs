@@ -58,14 +58,15 @@ impl Writer {
         self.patch(key, &finalizer_added(object)).await
     }
 
-    /// Removes our finalizer; done also when the object is gone.
+    /// Removes our finalizer; done also when the object is gone, and then the answer is false.
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub async fn remove_finalizer(&self, key: &Key, object: &DynamicObject) -> Result<(), WriteError> {
-        let Some(patch) = finalizer_removed(object) else { return Ok(()) };
+    pub async fn remove_finalizer(&self, key: &Key, object: &DynamicObject) -> Result<bool, WriteError> {
+        let Some(patch) = finalizer_removed(object) else { return Ok(true) };
         match self.patch(key, &patch).await {
-            Ok(_) | Err(WriteError::Gone) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(WriteError::Gone) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -11,9 +11,16 @@ const WRITES: [&str; 4] = ["create", "patch", "update", "delete"];
 impl Scene {
     /// Writes of the operator to an object of ours in this namespace, in order: the verb, and the subresource if there is one.
     pub fn writes(&self, name: &str) -> Vec<String> {
+        self.writes_in(GROUP, name)
+    }
+
+    /// The same of the objects of an API group; the empty one has the Secrets.
+    pub fn writes_in(&self, group: &str, name: &str) -> Vec<String> {
         self.audit(|entry, about| {
             let verb = entry["verb"].as_str().filter(|verb| WRITES.contains(verb))?;
-            let ours = entry["user"]["username"] == OPERATOR && about["name"] == name && about["apiGroup"] == GROUP;
+            let ours = entry["user"]["username"] == OPERATOR
+                && about["name"] == name
+                && about["apiGroup"].as_str().unwrap_or_default() == group;
             ours.then(|| format!("{verb} {}", about["subresource"].as_str().unwrap_or_default()).trim_end().to_owned())
         })
     }
