@@ -42,7 +42,7 @@ impl hyper::service::Service<Request<Incoming>> for Door {
             let mut answer = service.call(request).await;
             if let Ok(answer) = &mut answer {
                 partial(answer);
-                if sends && answer.status().is_client_error() {
+                if sends && !answer.status().is_success() {
                     // What is left of the body is not read, so that the connection cannot go on.
                     answer.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
                 }
@@ -109,6 +109,8 @@ impl Refusal {
         );
         let mut answer = Response::new(Body::from(xml));
         *answer.status_mut() = status;
+        // A body may come, and is not read.
+        answer.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
         answer.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/xml"));
         if let Some(region) = region.and_then(|region| region.parse().ok()) {
             answer.headers_mut().insert("x-amz-bucket-region", region);
