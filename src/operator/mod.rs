@@ -92,6 +92,7 @@ pub async fn start(options: Options, world: World, drain: Drain) -> Result<Runni
         outbound: options.outbound,
         workers: options.workers,
         instance: options.instance,
+        exchange: None,
         kinds: kinds::all(),
     };
     let engine = engine::start(options, world, metrics, &health, drain).await?;
