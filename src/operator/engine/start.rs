@@ -103,6 +103,7 @@ pub async fn start(
     let stats = queue.clone();
     metrics.follow_queue(move || stats.stats());
     let definitions = Definitions::new(options.client.clone(), options.namespaces.is_empty());
+    let events = Events::start(options.client.clone(), options.instance, world.clone(), &drain);
     let engine = Arc::new(Engine {
         cluster,
         own_backend: options.backend_url,
@@ -120,7 +121,7 @@ pub async fn start(
         checked,
         addresses,
         definitions,
-        events: Events::start(options.client.clone(), options.instance, &drain),
+        events,
         metrics,
         passes: AtomicU64::new(1),
         drain,
