@@ -86,6 +86,8 @@ pub enum Reason {
     Refused,
     /// The backend holds the record but does not serve it: another record or the patterns of its zone are in the way.
     NotServed,
+    /// The bucket is to be deleted and there are objects in it; the message says how many and what to do.
+    NotEmpty,
     /// A quota of the project or the organization is used up.
     QuotaExceeded,
     /// Another object or another cluster owns the backend object; the message names the owner.

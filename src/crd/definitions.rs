@@ -8,8 +8,8 @@ use kube::CustomResourceExt;
 use serde_json::json;
 
 use super::{
-    DnsRecord, LoopbackBackend, MonitoringCondition, MonitoringObject, ProjectBinding, ProjectDnsZone,
-    ProjectLoadBalancer,
+    DnsRecord, LoopbackBackend, MonitoringCondition, MonitoringObject, ObjectBucket, ObjectBucketCredential,
+    ProjectBinding, ProjectDnsZone, ProjectLoadBalancer,
 };
 
 /// The definitions of all kinds, in the order in which they should be applied.
@@ -53,6 +53,24 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         finished(
             DnsRecord::crd(),
             &[("Name", "string", ".spec.name"), ("Type", "string", ".spec.type")],
+            Some(".status.id"),
+        ),
+        finished(
+            ObjectBucket::crd(),
+            &[
+                ("Bucket", "string", ".status.bucketName"),
+                ("Objects", "integer", ".status.usage.objects"),
+                ("Bytes", "integer", ".status.usage.bytes"),
+            ],
+            Some(".status.id"),
+        ),
+        finished(
+            ObjectBucketCredential::crd(),
+            &[
+                ("Bucket", "string", ".spec.bucketRef.name"),
+                ("Access", "string", ".spec.access"),
+                ("Secret", "string", ".status.secretName"),
+            ],
             Some(".status.id"),
         ),
     ]

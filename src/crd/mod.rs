@@ -89,5 +89,7 @@ mod tests {
         round_trip::<MonitoringCondition>("monitoring-condition.yaml");
         round_trip::<ProjectDnsZone>("project-dns-zone.yaml");
         round_trip::<DnsRecord>("dns-record.yaml");
+        round_trip::<ObjectBucket>("object-bucket.yaml");
+        round_trip::<ObjectBucketCredential>("object-bucket-credential.yaml");
     }
 }

@@ -32,14 +32,14 @@ pub struct ObjectBucketCredentialSpec {
     #[schemars(schema_with = "schema::one_of::<Access>")]
     pub access: Access,
     /// Name of the Secret that the key pair is written to. Absent: the name of this resource. One that exists and was not
-    /// made for this resource is never overwritten.
+    /// made for this resource is never overwritten. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::object_name")]
     pub secret_name: Option<String>,
 }
 
 fn spec_rules() -> Value {
-    schema::joined([schema::immutable("bucketRef")])
+    schema::joined([schema::immutable("bucketRef"), schema::immutable("secretName")])
 }
 
 /// Where the key pair is.

@@ -29,7 +29,7 @@ const OPERATOR: [(&str, &str); 6] = deployed![
 const PODS: [&str; 2] = ["deployment.yaml", "service.yaml"];
 
 /// From `deploy/samples/`.
-const SAMPLES: [(&str, &str); 8] = deployed![
+const SAMPLES: [(&str, &str); 10] = deployed![
     "samples/namespace.yaml",
     "samples/loopback-backend.yaml",
     "samples/project-binding.yaml",
@@ -38,6 +38,8 @@ const SAMPLES: [(&str, &str); 8] = deployed![
     "samples/monitoring-condition.yaml",
     "samples/project-dns-zone.yaml",
     "samples/dns-record.yaml",
+    "samples/object-bucket.yaml",
+    "samples/object-bucket-credential.yaml",
 ];
 
 /// Definitions of our kinds, and the operator's account with its roles.

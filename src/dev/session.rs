@@ -27,7 +27,7 @@ use super::{
 use crate::{
     backend, crd,
     operator::{self, kinds},
-    protocol::{Permission, Rule, Verb},
+    protocol::Rule,
     rules::outbound::Outbound,
     runtime::{Drain, World, metrics::ObjectSeries},
 };
@@ -359,14 +359,8 @@ async fn start_backend(
 
 /// What the operator's kinds need, in the seeded organization.
 fn operator_rules() -> Vec<Rule> {
-    let verbs = [Verb::Read, Verb::Create, Verb::Update, Verb::Delete];
-    let keys = kinds::all().into_iter().flat_map(|kind| {
-        let members = kind.members.iter().map(|members| members.permission);
-        std::iter::once(kind.permissions).chain(members).collect::<Vec<_>>()
-    });
-    keys.flat_map(|key| verbs.map(|verb| Permission::new(key, verb)))
-        .map(|permission| Rule { permission, organization: Some(SEED.0.to_owned()), project: None })
-        .collect()
+    let needed = kinds::all().into_iter().flat_map(|kind| kind.permissions);
+    needed.map(|permission| Rule { permission, organization: Some(SEED.0.to_owned()), project: None }).collect()
 }
 
 /// The Secret with the operator's token.

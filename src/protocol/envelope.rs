@@ -121,6 +121,8 @@ pub trait Intent: Clone + PartialEq + Serialize + DeserializeOwned + JsonSchema 
     /// The collection of the object that each of these belongs to. Below its path (`dns-zones` and `dns-zones/records`) the
     /// routes are nested and name the parent; else they are flat, and create names it.
     const PARENT: Option<&'static str> = None;
+    /// Whether the backend mints a secret for each, which its holder fetches.
+    const MINTS: bool = false;
 }
 
 /// The last part of a collection's path whose routes are nested below its parent's objects.

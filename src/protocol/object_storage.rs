@@ -75,6 +75,23 @@ pub struct CredentialState {
     /// The public half of the key pair.
     #[serde(default)]
     pub access_key_id: String,
+    /// URL that S3 clients connect to.
+    #[serde(default)]
+    pub endpoint: String,
+    /// The region that they sign for.
+    #[serde(default)]
+    pub region: String,
+    /// The only bucket that it opens.
+    #[serde(default)]
+    pub bucket_name: String,
+}
+
+/// What a credential's secret consists of.
+pub mod key_pair {
+    /// Name of the public half among the values.
+    pub const ACCESS_KEY: &str = "accessKeyId";
+    /// Name of the secret half.
+    pub const SECRET_KEY: &str = "secretAccessKey";
 }
 
 /// Somebody who keeps buckets.
@@ -122,4 +139,5 @@ impl Intent for Credential {
     const MEMBERS: &'static [Members] = &[];
     const NAME_FIELD: &'static str = "name";
     const PARENT: Option<&'static str> = Some(Bucket::COLLECTION);
+    const MINTS: bool = true;
 }

@@ -35,7 +35,7 @@ pub struct Collection {
     pub members: &'static [Members],
     /// Collection of the objects that these belong to.
     pub parent: Option<&'static str>,
-    /// Whether its service mints secrets for its objects.
+    /// Whether its service mints secrets for its objects ([`Checks::mint`]).
     pub mints: bool,
     /// Whether it is also served under `/v2`.
     pub v2: bool,
@@ -57,18 +57,12 @@ impl Collection {
             name_field: I::NAME_FIELD,
             members: I::MEMBERS,
             parent: I::PARENT,
-            mints: false,
+            mints: I::MINTS,
             v2: false,
             checks,
             schemas: schemas::<I>,
             shape: shape::typed::<I>,
         }
-    }
-
-    /// The same, with secrets that [`Checks::mint`] mints.
-    #[must_use]
-    pub fn minting(self) -> Self {
-        Self { mints: true, ..self }
     }
 
     /// The same, also served under `/v2/projects/{p}`, where lists hide superseded objects.

@@ -15,15 +15,13 @@ use crate::{
     },
     protocol::{
         Code, Intent, Problem, Project, SecretValues,
-        object_storage::{Bucket, Credential},
+        object_storage::{
+            Bucket, Credential,
+            key_pair::{ACCESS_KEY, SECRET_KEY},
+        },
     },
     runtime::World,
 };
-
-/// Name of the public half of a key pair among the values of a secret.
-pub const ACCESS_KEY: &str = "accessKeyId";
-/// Name of its secret half.
-pub const SECRET_KEY: &str = "secretAccessKey";
 
 /// What the checks choose for a bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub use checks::{ACCESS_KEY, BucketChecks, ChosenBucket, CredentialChecks, SECRET_KEY, bucket_name};
+pub use checks::{BucketChecks, ChosenBucket, CredentialChecks, bucket_name};
 pub use embedded::{EmbeddedPlane, Options};
 pub use providers::{EMBEDDED, LOCAL, Providers};
 
@@ -23,7 +23,7 @@ use crate::{
 pub fn collections(providers: Providers, world: World) -> Vec<Collection> {
     vec![
         Collection::of::<Bucket>("os", Arc::new(BucketChecks::new(providers))),
-        Collection::of::<Credential>("osc", Arc::new(CredentialChecks::new(world))).minting(),
+        Collection::of::<Credential>("osc", Arc::new(CredentialChecks::new(world))),
     ]
 }
 

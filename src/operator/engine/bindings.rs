@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     crd::{ProjectBinding, ProjectBindingSpec, Reason, annotation, project_binding::Connection as Spelled},
-    protocol::{Permission, Verb},
+    protocol::Permission,
 };
 
 /// Kind of the bindings.
@@ -188,13 +188,7 @@ async fn recognise(engine: &Engine, key: &Key, object: &DynamicObject, identity:
 
 /// Permissions that the kinds of this operator need and the token lacks.
 fn missing(engine: &Engine, has: &BTreeSet<Permission>) -> Vec<String> {
-    let verbs = [Verb::Read, Verb::Create, Verb::Update, Verb::Delete];
-    let needed = engine.permission_keys().into_iter().flat_map(|(key, member)| {
-        // Members are read with their parent.
-        let verbs = verbs.iter().filter(move |verb| !(member && **verb == Verb::Read));
-        verbs.map(move |verb| Permission::new(key, *verb))
-    });
-    needed.filter(|permission| !has.contains(permission)).map(|permission| permission.to_string()).collect()
+    engine.permissions().filter(|permission| !has.contains(permission)).map(ToString::to_string).collect()
 }
 
 fn lacking(missing: &[String]) -> Option<Remark> {

@@ -6,7 +6,7 @@ use kube::{ResourceExt, api::DynamicObject};
 use serde::Deserialize;
 
 use crate::{
-    crd::{DeletionPolicy, FINALIZER, Import, ManagementPolicy, annotation},
+    crd::{BucketDeletionPolicy, FINALIZER, Import, ManagementPolicy, annotation},
     protocol::Owner,
 };
 
@@ -23,8 +23,8 @@ pub struct Common {
     pub project_ref: Option<Name>,
     /// Absent: Manage.
     pub management_policy: Option<ManagementPolicy>,
-    /// Absent: Delete.
-    pub deletion_policy: Option<DeletionPolicy>,
+    /// Absent: Delete. The widest of the kinds' policies: only the schema of a bucket takes Purge.
+    pub deletion_policy: Option<BucketDeletionPolicy>,
     /// An object to take over.
     pub import: Option<Import>,
 }
@@ -53,7 +53,7 @@ impl Common {
 
     /// The effective deletion policy.
     #[must_use]
-    pub fn deletion(&self) -> DeletionPolicy {
+    pub fn deletion(&self) -> BucketDeletionPolicy {
         self.deletion_policy.unwrap_or_default()
     }
 

@@ -16,8 +16,8 @@ use super::{
     parents::in_use,
 };
 use crate::{
-    crd::{DeletionPolicy, ManagementPolicy, Reason},
-    protocol::{RetireOptions, client::CallError},
+    crd::{BucketDeletionPolicy as Policy, ManagementPolicy, Reason},
+    protocol::{RawObject, RetireOptions, client::CallError, object_storage::member},
 };
 
 /// One pass of a resource that is being deleted.
@@ -27,12 +27,12 @@ pub(super) async fn pass(engine: &Engine, key: &Key, object: Arc<DynamicObject>,
     }
     // A spec that cannot be read must not keep its object for ever.
     let common = Common::of(&object).unwrap_or_default();
-    let keep = common.deletion() == DeletionPolicy::Retain || common.management() == ManagementPolicy::Observe;
+    let keep = common.deletion() == Policy::Retain || common.management() == ManagementPolicy::Observe;
     if keep {
         return release(engine, key, &object).await;
     }
     // Once retired there is no way back, so this is asked before the first time only.
-    if !engine.memory(key, |memory| memory.retired) {
+    if engine.memory(key, |memory| memory.retired.is_none()) {
         match engine.crd_deleting(&key.kind).await {
             Ok(false) => {}
             Ok(true) => return release(engine, key, &object).await,
@@ -55,34 +55,48 @@ pub(super) async fn pass(engine: &Engine, key: &Key, object: Arc<DynamicObject>,
     let work =
         Work { engine, key, object, common, owner, link, collection, under: None, nested: false, repaired: None };
     match work.retire().await {
-        Ok(true) => release(engine, key, &work.object).await,
-        Ok(false) => Outcome::Deleting(Remark::new(Reason::Deleting, "The backend is letting go of what it holds")),
+        Ok(None) => release(engine, key, &work.object).await,
+        Ok(Some(held)) => work.waiting(&held),
         Err(outcome) => outcome,
     }
 }
 
 impl Work<'_> {
-    /// True once the backend has nothing of this owner and never will.
-    async fn retire(&self) -> Result<bool, Outcome> {
-        if !self.engine.memory(self.key, |memory| memory.retired) {
+    /// What the backend still has of this owner; `None` once it has nothing and never will.
+    async fn retire(&self) -> Result<Option<Arc<RawObject>>, Outcome> {
+        let options = RetireOptions { purge: self.purges() };
+        // Purge may be given while the deletion waits already.
+        if self.engine.memory(self.key, |memory| memory.retired.as_ref() != Some(&options)) {
             let began = Instant::now();
-            let answer = self.link.client.retire(&self.owner, &RetireOptions::default()).await;
+            let answer = self.link.client.retire(&self.owner, &options).await;
             self.engine.count("retire", &answer, began.elapsed());
             let retired = answer.map_err(|error| match error {
                 CallError::Refused(problem) => self.judge(&problem),
                 _ => self.lost(),
             })?;
-            self.engine.memory(self.key, |memory| memory.retired = true);
+            self.engine.memory(self.key, |memory| memory.retired = Some(options));
             match retired.object {
                 Some(object) => self.link.fold(self.collection, object),
                 // The answer is newer than the mirror.
-                None => return Ok(true),
+                None => return Ok(None),
             }
         }
-        let here = |mirror: &crate::runtime::mirror::Mirror| {
-            mirror.of_owner(self.collection, &self.owner.cluster, &self.owner.uid).is_some()
-        };
-        Ok(!self.link.look(here))
+        Ok(self.link.look(|mirror| mirror.of_owner(self.collection, &self.owner.cluster, &self.owner.uid)))
+    }
+
+    fn purges(&self) -> bool {
+        self.common.deletion() == Policy::Purge
+    }
+
+    /// The backend takes its time, or waits for a person.
+    fn waiting(&self, held: &RawObject) -> Outcome {
+        let blocked = held.reality.members.values().find(|found| found.state == member::BLOCKED);
+        match blocked.filter(|_| !self.purges()) {
+            Some(blocked) => {
+                Outcome::Stalled { why: Remark::new(Reason::NotEmpty, blocked.message.clone()), again: false }
+            }
+            None => Outcome::Deleting(Remark::new(Reason::Deleting, "The backend is letting go of what it holds")),
+        }
     }
 }
 

@@ -31,6 +31,7 @@ mod resolve;
 mod runner;
 mod secrets;
 mod start;
+mod usage;
 mod watch;
 mod writes;
 
@@ -61,7 +62,7 @@ use self::{
 };
 use crate::{
     protocol::{
-        Owner,
+        Owner, Permission, RetireOptions,
         client::{CallError, Exchange},
     },
     runtime::{
@@ -86,8 +87,10 @@ pub(super) struct Memory {
     uid: String,
     /// The intent that the backend last took from us.
     wanted: Option<Value>,
-    /// Its owner was retired by this process.
-    retired: bool,
+    /// How its owner was retired by this process.
+    retired: Option<RetireOptions>,
+    /// When how full it is was stored last, or first seen stored.
+    usage_at: Option<Instant>,
     /// Since when it has been worked on without an end.
     working_since: Option<Instant>,
     /// Since when its present generation has been known, until it is Ready.
@@ -161,13 +164,9 @@ impl Engine {
         self.kinds.keys().map(String::as_str)
     }
 
-    /// Permission keys of all kinds, each with whether it is a member's.
-    fn permission_keys(&self) -> Vec<(&'static str, bool)> {
-        let of = |kind: &Registered| {
-            let members = kind.members.iter().map(|members| (members.permission, true));
-            [(kind.permissions, false)].into_iter().chain(members).collect::<Vec<_>>()
-        };
-        self.kinds.values().flat_map(of).collect()
+    /// What all kinds need together.
+    fn permissions(&self) -> impl Iterator<Item = &Permission> {
+        self.kinds.values().flat_map(|kind| &kind.permissions)
     }
 
     fn exchange(&self, checked: bool) -> Arc<dyn Exchange> {

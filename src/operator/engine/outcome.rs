@@ -7,7 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::kind::{Remark, Tell};
+use super::{
+    kind::{Remark, Tell},
+    usage,
+};
 use crate::crd::{ConditionType, Reason};
 
 /// Longest message of a condition, in characters.
@@ -117,6 +120,8 @@ pub struct Before<'a> {
     pub requested_at: Option<&'a str>,
     /// Wall-clock time, for `lastTransitionTime`.
     pub now: Timestamp,
+    /// How much longer its usage stays as the status has it.
+    pub usage_rest: Duration,
 }
 
 /// What follows from a finding.
@@ -132,6 +137,8 @@ pub struct Conclusion {
     pub repaired: Option<Note>,
     /// When to look again.
     pub next: Next,
+    /// When a pass may store how full it is, which it said nothing of because it was too soon.
+    pub usage_in: Option<Duration>,
 }
 
 /// An event of Kubernetes.
@@ -170,8 +177,10 @@ pub fn conclude(before: &Before<'_>, finding: &Finding) -> Conclusion {
         reason: Reason::DriftRepaired,
         message: what.clone(),
     });
-    let status =
-        wanted.map(|conditions| compose(before, finding, conditions)).filter(|status| *status != ours(before.status));
+    let (usage, usage_in) = usage::held(before, finding);
+    let status = wanted
+        .map(|conditions| compose(before, finding, conditions, usage))
+        .filter(|status| *status != ours(before.status));
     Conclusion {
         events,
         repaired,
@@ -180,6 +189,7 @@ pub fn conclude(before: &Before<'_>, finding: &Finding) -> Conclusion {
             Outcome::Working(_) | Outcome::Failed { .. } | Outcome::Deleting(_) | Outcome::Down { .. }
         ),
         next: next(&finding.outcome),
+        usage_in,
         status,
     }
 }
@@ -308,7 +318,7 @@ fn observed(status: &Value) -> Option<i64> {
 }
 
 /// The whole status: the kind's part, and ours.
-fn compose(before: &Before<'_>, finding: &Finding, conditions: Vec<Condition>) -> Value {
+fn compose(before: &Before<'_>, finding: &Finding, conditions: Vec<Condition>, usage: Option<&Value>) -> Value {
     let old = before.status.as_object().cloned().unwrap_or_default();
     let mut status = finding.fields.clone().unwrap_or(old.clone());
     let handled = before.requested_at.map(Value::from).or_else(|| old.get("lastHandledReconcileAt").cloned());
@@ -318,6 +328,9 @@ fn compose(before: &Before<'_>, finding: &Finding, conditions: Vec<Condition>) -
     };
     status.insert("observedGeneration".into(), generation);
     status.insert("conditions".into(), json!(conditions));
+    if let Some(usage) = usage {
+        status.insert(usage::FIELD.into(), usage.clone());
+    }
     if let Some(handled) = handled {
         status.insert("lastHandledReconcileAt".into(), handled);
     }
@@ -380,7 +393,10 @@ mod tests {
 
     fn run(status: &Value, second: i64, finding: impl Into<Finding>) -> Conclusion {
         let now = Timestamp::from_second(second).unwrap();
-        conclude(&Before { generation: 3, status, requested_at: None, now }, &finding.into())
+        conclude(
+            &Before { generation: 3, status, requested_at: None, now, usage_rest: Duration::ZERO },
+            &finding.into(),
+        )
     }
 
     fn ready() -> Outcome {

@@ -15,7 +15,7 @@ use super::{
     kind::{Kind, ParentOf},
     outcome::Finding,
 };
-use crate::protocol::{Intent, Members};
+use crate::protocol::{Intent, Members, Permission, Verb};
 
 type Running<'a> = Pin<Box<dyn Future<Output = Finding> + Send + 'a>>;
 
@@ -28,10 +28,8 @@ pub struct Registered {
     pub collection: &'static str,
     /// What it belongs to.
     pub parent: Option<ParentOf>,
-    /// Its permission key in the backend, and those of its members.
-    pub permissions: &'static str,
-    /// Members with keys of their own.
-    pub members: &'static [Members],
+    /// All that its token must be allowed to do in the backend.
+    pub permissions: Vec<Permission>,
     /// Field of the intent with the natural name.
     pub name_field: &'static str,
     run: for<'a> fn(&'a Engine, &'a Key, Arc<DynamicObject>) -> Running<'a>,
@@ -45,8 +43,7 @@ impl Registered {
             resource: ApiResource::erase::<K::Resource>(&()),
             collection: K::Intent::COLLECTION,
             parent: K::PARENT,
-            permissions: K::Intent::PERMISSION,
-            members: K::Intent::MEMBERS,
+            permissions: permissions(K::Intent::PERMISSION, K::Intent::MEMBERS, K::Intent::MINTS),
             name_field: K::Intent::NAME_FIELD,
             run: |engine, key, object| Box::pin(one::<K>(engine, key, object)),
         }
@@ -61,6 +58,19 @@ impl Registered {
     pub fn kind(&self) -> &str {
         &self.resource.kind
     }
+}
+
+fn permissions(key: &str, members: &[Members], mints: bool) -> Vec<Permission> {
+    let changes = [Verb::Create, Verb::Update, Verb::Delete];
+    let on = |key: &str, verb| Permission::new(key, verb);
+    let mut all = vec![on(key, Verb::Read)];
+    // Members are read with their parent.
+    for key in std::iter::once(key).chain(members.iter().map(|members| members.permission)) {
+        all.extend(changes.map(|verb| on(key, verb)));
+    }
+    // Whoever may read an object reads no secret.
+    all.extend(mints.then(|| on(key, Verb::Execute)));
+    all
 }
 
 async fn one<K: Kind>(engine: &Engine, key: &Key, object: Arc<DynamicObject>) -> Finding {

@@ -20,6 +20,7 @@ use super::{
     key::Key,
     kind::Remark,
     outcome::{Before, Conclusion, Finding, Next, Outcome, conclude},
+    usage,
     writes::WriteError,
 };
 use crate::{
@@ -91,6 +92,7 @@ async fn looked_at(engine: &Arc<Engine>, key: &Key, object: Arc<DynamicObject>) 
         status: now.data.get("status").unwrap_or(&absent),
         requested_at: requested_at(&object),
         now: engine.world.now(),
+        usage_rest: usage_rest(engine, key, &now),
     };
     let conclusion = conclude(&before, &finding);
     follow_up(engine, key, &object, &finding, conclusion).await
@@ -124,6 +126,9 @@ async fn follow_up(
     } else if let Some(status) = &conclusion.status {
         match engine.writer.status(key, object, status).await {
             Ok(stored) => {
+                if status.get(usage::FIELD) != object.data.pointer("/status/usage") {
+                    engine.memory(key, |memory| memory.usage_at = Some(Instant::now()));
+                }
                 // The answer is in the cache already, so its watch event is no news: who reads this object is woken here.
                 if engine.kinds.contains_key(&*key.kind) {
                     engine.wake(&Subject::Object(key.clone()));
@@ -142,7 +147,19 @@ async fn follow_up(
     } else {
         speak(engine, object, conclusion.events);
     }
+    if let Some(rest) = conclusion.usage_in {
+        verdict = sooner(verdict, rest);
+    }
     (verdict, result(&finding.outcome, verdict))
+}
+
+/// How much longer the usage in a status stays as it is. One that was stored before this process began counts from now.
+fn usage_rest(engine: &Engine, key: &Key, object: &DynamicObject) -> Duration {
+    if object.data.pointer("/status").is_none_or(|status| status.get(usage::FIELD).is_none()) {
+        return Duration::ZERO;
+    }
+    let since = engine.memory(key, |memory| *memory.usage_at.get_or_insert_with(Instant::now));
+    usage::REST.saturating_sub(since.elapsed())
 }
 
 /// Whether someone edited the object during the pass. The answer to our write has brought the edit into the cache, so its watch

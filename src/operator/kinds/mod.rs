@@ -5,6 +5,8 @@ mod dns_zone;
 mod load_balancer;
 mod monitoring_condition;
 mod monitoring_object;
+mod object_bucket;
+mod object_bucket_credential;
 
 use super::engine::registry::Registered;
 
@@ -17,5 +19,7 @@ pub fn all() -> Vec<Registered> {
         Registered::new::<monitoring_condition::MonitoringConditions>(),
         Registered::new::<dns_zone::DnsZones>(),
         Registered::new::<dns_record::DnsRecords>(),
+        Registered::new::<object_bucket::ObjectBuckets>(),
+        Registered::new::<object_bucket_credential::ObjectBucketCredentials>(),
     ]
 }

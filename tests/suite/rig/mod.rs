@@ -112,13 +112,14 @@ async fn start() -> Rig {
     cluster.write_kubeconfig(&kubeconfig).expect("a kubeconfig");
     let api = SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
     let dns = SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
+    let s3 = SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
     let state = base.join("backend");
     let backend = Program::start(
         &base.join("backend.log"),
         [
             "backend",
             "--s3-listen",
-            "127.0.0.1:0",
+            &s3.to_string(),
             "--api-listen",
             &api.to_string(),
             "--state-dir",

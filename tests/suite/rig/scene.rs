@@ -9,7 +9,7 @@ use kube::{
 };
 use loopback_operator::{
     dev::apply::{Existing, apply, parse},
-    operator::{engine::registry::Registered, kinds},
+    operator::kinds,
     protocol::RawObject,
 };
 use serde_json::{Value, json};
@@ -30,16 +30,7 @@ pub struct Scene {
 
 /// All permissions that the kinds need.
 pub fn permissions() -> Vec<String> {
-    let of = |kind: Registered| {
-        std::iter::once(kind.permissions)
-            .chain(kind.members.iter().map(|members| members.permission))
-            .collect::<Vec<_>>()
-    };
-    kinds::all()
-        .into_iter()
-        .flat_map(of)
-        .flat_map(|key| ["read", "create", "update", "delete"].map(|verb| format!("{key}:{verb}")))
-        .collect()
+    kinds::all().into_iter().flat_map(|kind| kind.permissions).map(|permission| permission.to_string()).collect()
 }
 
 impl Scene {

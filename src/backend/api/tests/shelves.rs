@@ -51,7 +51,7 @@ struct State {
 }
 
 macro_rules! intent {
-    ($intent:ty, $collection:expr, $permission:expr, $parent:expr) => {
+    ($intent:ty, $collection:expr, $permission:expr, $parent:expr, $mints:expr) => {
         impl Intent for $intent {
             type State = State;
             const COLLECTION: &'static str = $collection;
@@ -59,12 +59,13 @@ macro_rules! intent {
             const MEMBERS: &'static [Members] = &[];
             const NAME_FIELD: &'static str = "name";
             const PARENT: Option<&'static str> = $parent;
+            const MINTS: bool = $mints;
         }
     };
 }
-intent!(Shelf, "shelves", "project.shelf", None);
-intent!(Book, "shelves/books", "project.shelf.book", Some("shelves"));
-intent!(Label, "signs/labels", "project.label", Some("shelves"));
+intent!(Shelf, "shelves", "project.shelf", None, false);
+intent!(Book, "shelves/books", "project.shelf.book", Some("shelves"), true);
+intent!(Label, "signs/labels", "project.label", Some("shelves"), false);
 
 /// What every minted secret has in it.
 pub(super) const SECRET: &str = "hush-hush";
@@ -152,7 +153,7 @@ impl Plane for Shelving {
 pub(super) fn collections() -> Vec<Collection> {
     vec![
         Collection::of::<Shelf>("shelf", Arc::new(NoChecks)).also_v2(),
-        Collection::of::<Book>("book", Arc::new(Minting(World::real()))).minting(),
+        Collection::of::<Book>("book", Arc::new(Minting(World::real()))),
         Collection::of::<Label>("label", Arc::new(NoChecks)),
     ]
 }

@@ -14,12 +14,16 @@ use super::{
 };
 use crate::{
     backend::{
-        object_storage::checks::{ACCESS_KEY, ChosenBucket, SECRET_KEY},
+        object_storage::checks::ChosenBucket,
         plane::{IntentChange, Intents, Plane, PlaneProblem, Reporter},
     },
     protocol::{
         Intent, Member, Phase, RawObject, Revision, SecretValues,
-        object_storage::{Bucket, BucketState, Credential, CredentialState, Usage, member},
+        object_storage::{
+            Bucket, BucketState, Credential, CredentialState, Usage,
+            key_pair::{ACCESS_KEY, SECRET_KEY},
+            member,
+        },
     },
     runtime::{Drain, World},
 };
@@ -202,8 +206,9 @@ impl Store {
         }
         let values = secret.map(|secret| secret.0).unwrap_or_default();
         let intent = Credential::deserialize(&object.intent);
-        let (Some(public), Some(secret), Some(bucket), Ok(intent)) =
-            (values.get(ACCESS_KEY), values.get(SECRET_KEY), &object.parent, intent)
+        let parent = object.parent.as_ref().and_then(|id| Some((id, &self.buckets.get(id)?.chosen)));
+        let (Some(public), Some(secret), Some((bucket, chosen)), Ok(intent)) =
+            (values.get(ACCESS_KEY), values.get(SECRET_KEY), parent, intent)
         else {
             tracing::error!(id = object.id, "a credential without its key pair, or without its bucket");
             return;
@@ -211,7 +216,12 @@ impl Store {
         let grant = Grant { secret: secret.clone(), access: intent.access, bucket: bucket.clone() };
         self.grants.insert(object.id.clone(), (public.clone(), grant));
         self.publish();
-        let state = CredentialState { access_key_id: public.clone() };
+        let state = CredentialState {
+            access_key_id: public.clone(),
+            endpoint: self.endpoint.clone(),
+            region: chosen.region.clone(),
+            bucket_name: chosen.bucket_name.clone(),
+        };
         let state = serde_json::to_value(state).unwrap_or_default();
         self.reality.report(&object.id, object.intent_revision, state, BTreeMap::new()).await;
     }
@@ -297,7 +307,7 @@ fn content(usage: Usage, purge: bool) -> BTreeMap<String, Member> {
         format!("{} objects are still to be removed", usage.objects)
     } else {
         format!(
-            "the bucket still holds {} objects with {} bytes: remove them with an S3 client, or ask for them to be removed \
+            "the bucket still holds {} objects with {} bytes, which no credential opens any more; ask for them to be removed \
              with the bucket (deletionPolicy: Purge)",
             usage.objects, usage.bytes
         )

@@ -93,7 +93,8 @@ async fn a_bucket_lives_and_goes() {
     assert_eq!((id.as_str(), of, &state["region"]), ("os-1", 5, &json!("local-1")));
     assert_eq!(state["usage"], json!({"objects": 0, "bytes": 0}));
     let RealityChange::Report { state, .. } = plane.heard().await else { panic!() };
-    assert_eq!(state, json!({"accessKeyId": "AK"}));
+    let right = json!({"accessKeyId": "AK", "endpoint": plane.endpoint, "region": "local-1", "bucketName": "shop"});
+    assert_eq!(state, right);
     let s3 = plane.client();
     for n in 0..3 {
         ok(&s3.put(&format!("/shop/{n}"), "abc").await);
