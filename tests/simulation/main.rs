@@ -1,0 +1,20 @@
+//! The laws of the core under every schedule that a seed can draw: operator and backend in one thread on a paused clock, over
+//! an API server and a store in memory.
+//!
+//! `SIMULATION_SEEDS` says how many seeds `seeds` runs, `SIMULATION_FIRST` from where. A failure prints the line that replays
+//! it.
+
+mod apiserver;
+mod backend;
+mod faults;
+mod journal;
+mod kinds;
+mod line;
+mod mutants;
+mod operator;
+mod oracles;
+mod planes;
+mod runs;
+mod server;
+mod workload;
+mod world;
