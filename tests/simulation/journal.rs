@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use tokio::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,11 +48,22 @@ struct State {
     began: Instant,
     entries: Vec<Entry>,
     broken: Vec<String>,
+    /// Ends the run: it writes without end.
+    full: CancellationToken,
 }
+
+/// Writes of one run; the busiest that is well has far fewer.
+const MOST: usize = 20_000;
 
 impl Journal {
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { began: Instant::now(), entries: Vec::new(), broken: Vec::new() })))
+        let full = CancellationToken::new();
+        Self(Arc::new(Mutex::new(State { began: Instant::now(), entries: Vec::new(), broken: Vec::new(), full })))
+    }
+
+    /// Cancelled once nobody may hope that the run calms down.
+    pub fn full(&self) -> CancellationToken {
+        self.state().full.clone()
     }
 
     pub fn now(&self) -> Duration {
@@ -59,7 +71,12 @@ impl Journal {
     }
 
     pub fn add(&self, entry: Entry) {
-        self.state().entries.push(entry);
+        let mut state = self.state();
+        state.entries.push(entry);
+        if state.entries.len() == MOST {
+            state.broken.push(format!("L2: {MOST} writes"));
+            state.full.cancel();
+        }
     }
 
     /// A law does not hold.

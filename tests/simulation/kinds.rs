@@ -19,7 +19,7 @@ pub struct Named {
 /// All kinds that live in the backend.
 pub const KINDS: &[Named] = &[
     Named { kind: "ProjectLoadBalancer", plural: "projectloadbalancers", parent: None, spec: balancer },
-    Named { kind: "ObjectBucket", plural: "objectbuckets", parent: None, spec: |_, _| json!({}) },
+    Named { kind: "ObjectBucket", plural: "objectbuckets", parent: None, spec: |name, _| json!({"bucketName": format!("shop-{name}")}) },
     Named {
         kind: "ObjectBucketCredential",
         plural: "objectbucketcredentials",
@@ -45,7 +45,7 @@ pub const KINDS: &[Named] = &[
         kind: "MonitoringObject",
         plural: "monitoringobjects",
         parent: None,
-        spec: |_, variant| json!({"type": "HTTP", "http": {"url": format!("http://192.0.2.1/{variant}")}, "interval": "30s"}),
+        spec: |_, variant| json!({"type": "HTTP", "http": {"url": format!("http://probe.example.com/{variant}")}, "interval": "30s"}),
     },
     Named {
         kind: "MonitoringCondition",
@@ -73,7 +73,7 @@ pub fn matches(plural: &str, object: &Value, intent: &Value) -> bool {
     let same = |field: &str| spec[field] == intent[field];
     match plural {
         "projectloadbalancers" => by_name(&spec["services"], &intent["services"]) && by_name(&spec["targets"], &intent["targets"]),
-        "objectbuckets" => intent["bucketName"] == object["metadata"]["name"],
+        "objectbuckets" => same("bucketName"),
         "objectbucketcredentials" => same("access"),
         "projectdnszones" => same("domain") && same("patterns"),
         "dnsrecords" => same("name") && same("type") && same("values"),

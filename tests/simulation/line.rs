@@ -22,6 +22,9 @@ use crate::{
     server::Server,
 };
 
+/// How long the client for the API server waits for anything to read.
+const READ_TIMEOUT: Duration = Duration::from_secs(295);
+
 /// Who sends over a line.
 pub const OPERATOR: &str = "operator";
 
@@ -75,10 +78,10 @@ impl Line {
                 Ok(if streams { self.stream(answer) } else { answer })
             }
             Fate::Refused => Err(Lost::Refused),
-            Fate::Swallowed => std::future::pending().await,
+            Fate::Swallowed => self.silence().await,
             Fate::AnswerLost { silent } => {
                 self.serve(request).await?;
-                if silent { std::future::pending().await } else { Err(Lost::Reset) }
+                if silent { self.silence().await } else { Err(Lost::Reset) }
             }
             Fate::Twice => {
                 let first = self.serve(copy(&request)).await?;
@@ -104,6 +107,12 @@ impl Line {
                 std::future::pending().await
             }
         }
+    }
+
+    /// No answer. The client for the API server gives up when it has read nothing for so long; ours for the backend earlier.
+    async fn silence(&self) -> Result<Response<Body>, Lost> {
+        sleep(READ_TIMEOUT).await;
+        Err(Lost::Reset)
     }
 
     async fn serve(&self, request: Request<Bytes>) -> Result<Response<Body>, Lost> {

@@ -13,7 +13,7 @@ use loopback_operator::{
     },
     protocol::{Phase, RawObject},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     apiserver::ApiServer,
@@ -181,6 +181,14 @@ impl Watchman {
     /// Of users' objects only our finalizer and our annotation are ours.
     fn touches(&self, entry: &Entry) {
         let Some(operations) = entry.body.as_array() else {
+            let mut rest = entry.body.clone();
+            if let Some(metadata) = rest.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+                metadata.remove("uid");
+                metadata["annotations"].as_object_mut().map(|all| all.remove("loopback.cloud/store"));
+            }
+            if rest == json!({"metadata": {"annotations": {}}}) && entry.body["metadata"]["uid"].is_string() {
+                return;
+            }
             return self.journal.broken("S7", format!("{} {}: {}", entry.verb, entry.path, entry.body));
         };
         for operation in operations {

@@ -53,7 +53,7 @@ fn state(collection: &str, object: &RawObject, chosen: &Value) -> Value {
         "object-stores/credentials" => json!({"accessKeyId": text("/accessKeyId"), "endpoint": "http://s3.example.dev",
             "region": "local-1", "bucketName": "shop"}),
         "dns-zones" => json!({"nameServers": ["ns.example.dev"], "records": 0, "overlaps": [], "serial": 1}),
-        "dns-zones/records" => json!({"standing": {"state": "Served"}}),
+        "dns-zones/records" => json!({"state": "Served"}),
         "monitoring/objects" => json!({"up": true, "reason": "", "message": ""}),
         _ => Value::Null,
     }

@@ -13,9 +13,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    kinds,
     apiserver::ApiServer,
     backend::Backend,
-    faults::Faults,
+    faults::{Faults, millis},
     journal::{Entry, Journal},
     line::OPERATOR,
     mutants::{Defect, Mutant},
@@ -56,7 +57,11 @@ pub fn run_told(seed: u64, defect: Option<Defect>, told: impl Fn(&Entry)) -> End
         let journal = Journal::new();
         let cut = CancellationToken::new();
         let scene = Scene::new(seed, defect, journal.clone(), cut.clone()).await;
-        scene.play().await;
+        tokio::select! {
+            biased;
+            () = journal.full().cancelled() => {}
+            () = scene.play() => {}
+        }
         cut.cancel();
         journal
     });
@@ -107,9 +112,10 @@ impl Scene {
 
     async fn play(mut self) {
         tokio::spawn(controllers(self.site.kube.api.clone(), self.cut.clone()));
-        let replicas = if self.random.random_bool(0.15) { 2 } else { 1 };
-        for _ in 0..replicas {
-            tokio::spawn(replica(self.site.clone(), self.cut.clone()));
+        tokio::spawn(replica(self.site.clone(), self.cut.clone()));
+        if self.random.random_bool(0.2) {
+            let (from, time) = (millis(&mut self.random, 30_000), millis(&mut self.random, 5_000));
+            tokio::spawn(zombie(self.site.clone(), self.cut.child_token(), from, time));
         }
         let deeds = plan(&mut self.random);
         self.users.work(deeds).await;
@@ -126,10 +132,6 @@ impl Scene {
             let by_namespace = self.random.random_bool(0.5);
             self.users.leave(by_namespace).await;
             self.settles("L3").await;
-            if let Some((kind, resource)) = self.watchman.resources().first() {
-                let (name, metadata) = (kind.plural, &resource["metadata"]);
-                self.journal.broken("L3", format!("{name} {} is still there: {}", metadata["name"], resource["status"]));
-            }
         }
     }
 
@@ -137,7 +139,12 @@ impl Scene {
         let mut waited = Duration::ZERO;
         let mut pause = Duration::from_secs(4);
         loop {
-            let Some(why) = self.watchman.unfinished() else { return true };
+            let mut left = self.watchman.unfinished();
+            if law == "L3" {
+                let still = |(kind, one): &(&kinds::Named, Arc<Value>)| format!("{} {} is still there: {}", kind.plural, one["metadata"], one["status"]);
+                left = left.or(self.watchman.resources().first().map(still));
+            }
+            let Some(why) = left else { return true };
             if waited > PATIENCE {
                 self.journal.broken(law, why);
                 return false;
@@ -163,6 +170,14 @@ impl Scene {
             self.journal.broken("L1", format!("it does not stay so: {why}"));
         }
     }
+}
+
+/// A second replica that believes for a while that it is the only one.
+async fn zombie(site: Site, cut: CancellationToken, from: Duration, time: Duration) {
+    sleep(from).await;
+    tokio::spawn(replica(site, cut.clone()));
+    sleep(time).await;
+    cut.cancel();
 }
 
 /// Garbage collector and namespaces.
