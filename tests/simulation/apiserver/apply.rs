@@ -34,6 +34,8 @@ pub struct Author<'a> {
     pub time: &'a str,
     /// Whether `/status` is apart, so that main writes own nothing of it and status writes nothing else.
     pub split: bool,
+    /// Of a custom resource, whose parts can be owned as a whole.
+    pub custom: bool,
 }
 
 impl Author<'_> {
@@ -43,10 +45,15 @@ impl Author<'_> {
 
     /// Of these fields those that this author can own.
     fn allowed(&self, fields: Fields) -> Fields {
-        let fields = fields.without_identity();
+        let mut fields = fields.without_identity();
+        if !self.custom {
+            for part in ["f:spec", "f:status"] {
+                fields.inner.entry(part.to_owned()).and_modify(|part| part.own = false);
+            }
+        }
         match (self.split, self.subresource) {
             (true, "") => fields.without("status"),
-            (true, "status") => fields.without("spec"),
+            (true, "status") => fields.without("spec").without("metadata"),
             _ => fields,
         }
     }
@@ -74,6 +81,10 @@ pub fn updated(
     managers: &Managers,
     author: &Author<'_>,
 ) -> Managers {
+    // Who never applied and owned nothing from the start is not tracked.
+    if old.is_some() && managers.is_empty() {
+        return managers.clone();
+    }
     let differences = compare(old, Some(new), schema);
     let (written, removed) = (author.allowed(differences.written()), differences.removed.without_identity());
     if written.is_empty() && removed.is_empty() {
@@ -116,6 +127,10 @@ pub fn apply(
     author: &Author<'_>,
 ) -> Result<(Value, Managers), Refusal> {
     let mut all: Vec<Manager> = (**managers).clone();
+    if all.is_empty() {
+        let before = Author { name: "before-first-apply", applies: false, ..author.clone() };
+        set(&mut all, &before, before.allowed(compare(None, Some(live), schema).added));
+    }
     let last = all.iter().find(|manager| author.is(manager)).map(|manager| manager.fields.clone());
     let mine = author.allowed(named(configuration, schema));
     let mut merged = merge(live, configuration, schema);

@@ -37,10 +37,12 @@ impl State {
     }
 
     fn collect(&mut self) {
-        for (id, key, object) in self.places() {
+        for (id, key, _) in self.places() {
+            let Some(object) = self.get(id, &key).cloned() else { continue };
             if !owners(&object).is_empty() {
                 self.collect_one(id, &key, &object);
             }
+            let Some(object) = self.get(id, &key).cloned() else { continue };
             if object.deleting() {
                 self.let_go(id, &key, &object);
             }

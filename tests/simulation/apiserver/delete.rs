@@ -31,7 +31,8 @@ impl State {
         let mut value = (*old.value).clone();
         own_finalizers(&mut value, policy);
         meta::normalise(&mut value);
-        if meta::released(&value) {
+        // A namespace is marked first, whatever holds it.
+        if meta::released(&value) && (target.id != NAMESPACES || old.deleting()) {
             self.remove(target.id, &target.key);
             return Deleted::Gone(status::deleted(kind, name, old.meta("uid")));
         }
@@ -73,7 +74,7 @@ fn preconditions(target: &Target<'_>, old: &Object, wanted: &Value) -> Result<()
         let why = format!(
             "the {field} in the precondition ({wanted}) does not match the {field} in record ({found}). The object might have been {hint}"
         );
-        Err(Refusal::conflict(&target.kind, &target.call.name, &why))
+        Err(Refusal::not_meant(&target.kind, &target.call.name, &why))
     };
     if !uid.is_empty() && uid != old.meta("uid") {
         return refuse("UID", uid, old.meta("uid"), "deleted and then recreated");

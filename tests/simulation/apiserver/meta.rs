@@ -30,11 +30,12 @@ pub fn check_type(kind: &Kind, value: &Value) -> Result<(), Refusal> {
     if api_version == kind.api_version() && name == kind.kind {
         return Ok(());
     }
-    let message = match (api_version, name) {
-        (_, "") => "Object 'Kind' is missing".to_owned(),
-        ("", _) => "Object 'apiVersion' is missing".to_owned(),
-        _ => format!("the object provided is unrecognized (must be of type {}): {name}.{api_version}", kind.kind),
-    };
+    if kind.custom && api_version == kind.api_version() && !name.is_empty() {
+        let named = Kind { group: kind.group.clone(), kind: name.to_owned(), ..plain(kind) };
+        let message = format!("Invalid value: \"{name}\": must be {}", kind.kind);
+        return Err(Refusal::invalid(&named, &text(value, "name"), &[("FieldValueInvalid", "kind", message)]));
+    }
+    let message = format!("the object provided is unrecognized (must be of type {}): {name}.{api_version}", kind.kind);
     Err(Refusal::bad(&message))
 }
 
@@ -91,19 +92,40 @@ fn plain(kind: &Kind) -> Kind {
 }
 
 /// Another object under the same name is meant.
-pub fn precondition(kind: &Kind, name: &str, wanted: &str, found: &str) -> Refusal {
-    let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+pub fn precondition(kind: &Kind, key: &str, name: &str, wanted: &str, found: &str) -> Refusal {
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{}/{}/{key}, ResourceVersion: 0, AdditionalErrorMsg: \
+         Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}",
+        kind.group, kind.plural
+    );
     Refusal::conflict(kind, name, &why)
 }
 
+/// A PUT that may not be blind.
+pub fn no_version(kind: &Kind, name: &str) -> Refusal {
+    let resource = Kind { group: kind.group.clone(), kind: kind.plural.clone(), ..plain(kind) };
+    let message = "Invalid value: 0: must be specified for an update".to_owned();
+    Refusal::invalid(&resource, name, &[("FieldValueInvalid", "metadata.resourceVersion", message)])
+}
+
+/// A list or a watch whose options do not go together.
+pub fn bad_options(kind: &Kind, field: &str, message: &str) -> Refusal {
+    let options = Kind { group: "meta.k8s.io".into(), kind: "ListOptions".into(), ..plain(kind) };
+    Refusal::invalid(&options, "", &[("FieldValueForbidden", field, format!("Forbidden: {message}"))])
+}
+
 /// Version and UID that a new version names.
-pub fn check_identity(kind: &Kind, name: &str, old: &Object, new: &Value) -> Result<(), Refusal> {
+pub fn check_identity(kind: &Kind, name: &str, old: &Object, new: &Value, status: bool) -> Result<(), Refusal> {
     let (version, uid) = (text(new, "resourceVersion"), text(new, "uid"));
     if !version.is_empty() && version != old.meta("resourceVersion") {
         return Err(Refusal::modified(kind, name));
     }
-    if !uid.is_empty() && uid != old.meta("uid") {
-        return Err(precondition(kind, name, &uid, old.meta("uid")));
+    // Of a custom resource's status nothing but the status is looked at: it may reach a namesake.
+    if !uid.is_empty() && uid != old.meta("uid") && !(status && kind.custom) {
+        let cause = || ("FieldValueInvalid", "metadata.uid", format!("Invalid value: \"{uid}\": field is immutable"));
+        // Custom resources are looked at twice.
+        let causes = if kind.custom { vec![cause(), cause()] } else { vec![cause()] };
+        return Err(Refusal::invalid(kind, name, &causes));
     }
     Ok(())
 }
@@ -122,7 +144,8 @@ pub fn check_finalizers(kind: &Kind, name: &str, old: &Object, new: &Value) -> R
         "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
         added.join(", ")
     );
-    Err(Refusal::invalid(kind, name, &[("FieldValueForbidden", "metadata.finalizers", message)]))
+    let cause = || ("FieldValueForbidden", "metadata.finalizers", message.clone());
+    Err(Refusal::invalid(kind, name, &if kind.custom { vec![cause(), cause()] } else { vec![cause()] }))
 }
 
 /// Metadata of a new object.
@@ -145,6 +168,17 @@ pub fn fresh(value: &mut Value, kind: &Kind, namespace: &str, uid: &str, now: &s
         metadata.insert("generation".into(), 1.into());
     }
     normalise(value);
+}
+
+/// Of what is applied that which the subresource takes.
+pub fn part_applied(mut configuration: Value, kind: &Kind, subresource: &str) -> Value {
+    let map = configuration.as_object_mut().unwrap();
+    match (kind.status, subresource) {
+        (true, "") => drop(map.remove("status")),
+        (true, "status") => map.retain(|name, _| name != "spec" && name != "metadata"),
+        _ => {}
+    }
+    configuration
 }
 
 /// What the server alone writes stays as it was.

@@ -112,7 +112,9 @@ impl State {
         let (revision, after, past) = match Continue::read(&query.from) {
             Some(from) if from.revision < self.oldest => return Err(self.outdated(&from)),
             Some(from) => (from.revision, from.after, true),
-            None if !query.from.is_empty() => return Err(Refusal::bad("continue key is not valid")),
+            None if !query.from.is_empty() => {
+                return Err(Refusal::bad("invalid continue token: continue key is not valid"));
+            }
             None if query.matching == "Exact" && asked < self.oldest => {
                 return Err(Refusal::expired(&format!("The resourceVersion for the provided list is too old.")));
             }
@@ -133,6 +135,9 @@ impl State {
         let page: Vec<(&String, &Arc<Object>)> = fitting.by_ref().take(limit).collect();
         let left = if page.len() == limit { fitting.count() } else { 0 };
         let mut metadata = json!({"resourceVersion": revision.to_string()});
+        if kind.custom && !view.partial {
+            metadata["continue"] = "".into();
+        }
         if left > 0 {
             let after = page.last().map(|(key, _)| (*key).clone()).unwrap_or_default();
             metadata["continue"] = Continue { revision, after }.token().into();

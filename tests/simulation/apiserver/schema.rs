@@ -141,13 +141,8 @@ impl Schema {
         }
     }
 
-    /// Drops what is unknown and writes what has a default.
-    pub fn admit(&self, value: &mut Value) {
-        self.prune(value);
-        self.fill(value);
-    }
-
-    fn prune(&self, value: &mut Value) {
+    /// Drops what is unknown.
+    pub fn prune(&self, value: &mut Value) {
         match (&self.shape, value) {
             (Shape::Map { .. }, Value::Object(map)) => {
                 map.retain(|name, inner| match self.field(name) {
@@ -166,7 +161,8 @@ impl Schema {
         }
     }
 
-    fn fill(&self, value: &mut Value) {
+    /// Writes what is absent and has a default.
+    pub fn fill(&self, value: &mut Value) {
         match (&self.shape, value) {
             (Shape::Map { properties, .. }, Value::Object(map)) => Self::fill_map(properties, map),
             (Shape::Keyed { item, .. } | Shape::List { item }, Value::Array(items)) => {

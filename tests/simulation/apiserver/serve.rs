@@ -118,7 +118,7 @@ impl ApiServer {
             _ => false,
         };
         if !served {
-            return Err(Refusal::no_resource());
+            return Err(if kind.custom { Refusal::not_found(&kind, &call.name) } else { Refusal::no_resource() });
         }
         match call.verb {
             Verb::Get => state.read(id, call).map(|object| state.whole(call, 200, &object, entry)),
@@ -155,7 +155,8 @@ impl State {
         let core = call.api_version == "v1" && call.plural == "events";
         let body = if core { events::from_core(body) } else { body.clone() };
         match call.verb {
-            Verb::Create if !call.name.is_empty() => Err(Refusal::method(&target.kind)),
+            // A name in the path of a POST is not looked at for custom resources.
+            Verb::Create if !call.name.is_empty() && !target.kind.custom => Err(Refusal::method(&target.kind)),
             Verb::Create => self.create(&target, body),
             Verb::Update => self.replace(&target, body),
             Verb::Apply => self.apply(&target, body),

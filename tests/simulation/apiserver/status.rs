@@ -46,13 +46,23 @@ impl Refusal {
         Self::about(404, "NotFound", &format!("{} \"{name}\" not found", kind.resource()), kind, name)
     }
 
-    pub fn exists(kind: &Kind, name: &str) -> Self {
-        Self::about(409, "AlreadyExists", &format!("{} \"{name}\" already exists", kind.resource()), kind, name)
+    pub fn exists(kind: &Kind, name: &str, deleting: bool) -> Self {
+        let before = if deleting { "object is being deleted: " } else { "" };
+        let message = format!("{before}{} \"{name}\" already exists", kind.resource());
+        Self::about(409, "AlreadyExists", &message, kind, name)
     }
 
     pub fn conflict(kind: &Kind, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", kind.resource());
         Self::about(409, "Conflict", &message, kind, name)
+    }
+
+    /// A precondition of a deletion that does not hold; it names the kind, not the resource.
+    pub fn not_meant(kind: &Kind, name: &str, why: &str) -> Self {
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", kind.qualified());
+        let mut refusal = Self::about(409, "Conflict", &message, kind, name);
+        refusal.body["details"]["kind"] = kind.kind.clone().into();
+        refusal
     }
 
     pub fn modified(kind: &Kind, name: &str) -> Self {
@@ -72,11 +82,9 @@ impl Refusal {
 
     /// A field that is not right; `reason` and `message` as field errors have them.
     pub fn invalid(kind: &Kind, name: &str, causes: &[(&str, &str, String)]) -> Self {
-        let one = |(_, field, message): &(&str, &str, String)| format!("{field}: {message}");
-        let all = match causes {
-            [cause] => one(cause),
-            causes => format!("[{}]", causes.iter().map(one).collect::<Vec<_>>().join(", ")),
-        };
+        let mut all: Vec<String> = causes.iter().map(|(_, field, message)| format!("{field}: {message}")).collect();
+        all.dedup();
+        let all = if let [one] = all.as_slice() { one.clone() } else { format!("[{}]", all.join(", ")) };
         let message = format!("{} \"{name}\" is invalid: {all}", kind.qualified());
         let causes: Vec<Value> = causes
             .iter()
@@ -90,6 +98,13 @@ impl Refusal {
     /// A body or a selector that cannot be read.
     pub fn bad(message: &str) -> Self {
         Self::new(400, "BadRequest", message, Value::Null)
+    }
+
+    /// What the server takes for its own mistake.
+    pub fn internal(message: &str) -> Self {
+        let mut refusal = Self::new(500, "", message, Value::Null);
+        refusal.body.as_object_mut().unwrap().remove("reason");
+        refusal
     }
 
     /// A JSON patch that does not fit.

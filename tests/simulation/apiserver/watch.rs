@@ -10,6 +10,7 @@ use super::{
     ApiServer,
     call::Call,
     kinds::{Kind, KindId},
+    meta,
     read::View,
     select::Filter,
     status::Refusal,
@@ -45,9 +46,8 @@ impl Watch {
         let kind = state.kind(id);
         let (filter, view, query) = (Filter::of(call, &kind)?, View::of(state, call), &call.query);
         if query.initial && query.matching != "NotOlderThan" {
-            return Err(Refusal::bad(
-                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-            ));
+            let message = "resourceVersionMatch must be NotOlderThan when sendInitialEvents is set";
+            return Err(meta::bad_options(&kind, "resourceVersionMatch", message));
         }
         let asked: u64 = match query.version.as_str() {
             "" => 0,

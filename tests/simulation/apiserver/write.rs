@@ -38,6 +38,7 @@ impl<'a> Target<'a> {
             force: self.call.query.force,
             time: &self.now,
             split: self.kind.status,
+            custom: self.kind.custom,
         }
     }
 
@@ -55,21 +56,21 @@ impl State {
         self.admitted(kind, &name, &call.namespace)?;
         let key = key(&call.namespace, &name);
         if !meta::text(&value, "resourceVersion").is_empty() {
-            return Err(Refusal::bad("resourceVersion should not be set on objects to be created"));
+            return Err(Refusal::internal("resourceVersion should not be set on objects to be created"));
         }
-        if self.get(target.id, &key).is_some() {
-            return Err(Refusal::exists(kind, &name));
+        if let Some(present) = self.get(target.id, &key) {
+            return Err(Refusal::exists(kind, &name, present.deleting()));
         }
-        let managers = if call.verb == Verb::Apply {
-            let nothing = json!({"metadata": {}});
-            apply::apply(&nothing, &value, &kind.schema, &Managers::default(), &target.author())?.1
-        } else {
-            apply::updated(None, &value, &kind.schema, &Managers::default(), &target.author())
-        };
+        let applied = (call.verb == Verb::Apply).then(|| value.clone());
         self.prepare(&mut value, target.id, kind, &call.namespace);
-        let bare = value.clone();
-        kind.schema.admit(&mut value);
-        let bare = kind.custom && bare != value;
+        let managers = match applied {
+            Some(applied) => {
+                let nothing = json!({"metadata": {}});
+                apply::apply(&nothing, &applied, &kind.schema, &Managers::default(), &target.author())?.1
+            }
+            None => apply::updated(None, &value, &kind.schema, &Managers::default(), &target.author()),
+        };
+        let bare = begin(&mut value, target);
         let object = self.put(target.id, &key, value, managers, bare);
         self.created(target.id, &object);
         Ok((201, object))
@@ -105,16 +106,12 @@ impl State {
     fn prepare(&mut self, value: &mut Value, id: KindId, kind: &Kind, namespace: &str) {
         let (uid, now) = (self.uid(), self.now());
         meta::fresh(value, kind, namespace, &uid, &now);
-        if kind.status {
-            value.as_object_mut().unwrap().remove("status");
-        }
         if id == NAMESPACES {
             let name = meta::text(value, "name");
             value["metadata"]["labels"]["kubernetes.io/metadata.name"] = name.into();
-            value["spec"] = json!({"finalizers": ["kubernetes"]});
-            value["status"] = json!({"phase": "Active"});
         }
         meta::built_in(value, kind);
+        kind.schema.prune(value);
     }
 
     /// A definition brings its kind.
@@ -140,15 +137,10 @@ impl State {
         };
         let (uid, version) = (meta::text(&value, "uid"), meta::text(&value, "resourceVersion"));
         if !uid.is_empty() && uid != old.meta("uid") {
-            return Err(meta::precondition(kind, &call.name, &uid, old.meta("uid")));
+            return Err(meta::precondition(kind, &target.key, &call.name, &uid, old.meta("uid")));
         }
         if version.is_empty() && !kind.unconditional {
-            let message = "Invalid value: \"\": must be specified for an update".to_owned();
-            return Err(Refusal::invalid(
-                kind,
-                &call.name,
-                &[("FieldValueInvalid", "metadata.resourceVersion", message)],
-            ));
+            return Err(meta::no_version(kind, &call.name));
         }
         self.update(target, &old, value, None).map(|object| (200, object))
     }
@@ -196,6 +188,7 @@ impl State {
             return Err(Refusal::modified(kind, &call.name));
         }
         meta::strings_to_data(&mut configuration, kind);
+        let configuration = meta::part_applied(configuration, kind, &call.subresource);
         let (value, managers) =
             apply::apply(&old.value, &configuration, &kind.schema, &old.managers, &target.author())?;
         self.update(target, &old, value, Some(managers)).map(|object| (200, object))
@@ -210,16 +203,19 @@ impl State {
         managers: Option<Managers>,
     ) -> Result<Arc<Object>, Refusal> {
         let (kind, name) = (&target.kind, &target.call.name);
-        meta::check_identity(kind, name, old, &value)?;
+        meta::check_identity(kind, name, old, &value, target.status())?;
         meta::keep(&mut value, &old.value);
         meta::strings_to_data(&mut value, kind);
+        meta::normalise(&mut value);
+        kind.schema.prune(&mut value);
+        let finalize = target.call.subresource == "finalize";
         let managers = managers
+            .or_else(|| finalize.then(|| old.managers.clone()))
             .unwrap_or_else(|| apply::updated(Some(&old.value), &value, &kind.schema, &old.managers, &target.author()));
-        if kind.status || target.call.subresource == "finalize" {
+        if kind.status || finalize {
             separate(&mut value, &old.value, target);
         }
-        meta::normalise(&mut value);
-        kind.schema.admit(&mut value);
+        kind.schema.fill(&mut value);
         if kind.generation && !target.status() && meta::intent_changed(&old.value, &value, kind) {
             let generation = old.value["metadata"]["generation"].as_i64().unwrap_or(0);
             value["metadata"]["generation"] = (generation + 1).into();
@@ -240,6 +236,20 @@ impl State {
     pub fn remove(&mut self, id: KindId, key: &str) {
         self.take(id, key);
     }
+}
+
+/// The status of a new object, and what is absent and has a default. Whether that is shown but not stored.
+fn begin(value: &mut Value, target: &Target<'_>) -> bool {
+    if target.kind.status {
+        value.as_object_mut().unwrap().remove("status");
+    }
+    if target.id == NAMESPACES {
+        value["spec"] = json!({"finalizers": ["kubernetes"]});
+        value["status"] = json!({"phase": "Active"});
+    }
+    let stored = value.clone();
+    target.kind.schema.fill(value);
+    *value != stored
 }
 
 fn same_owners(one: &Managers, other: &Managers) -> bool {
@@ -265,6 +275,8 @@ fn separate(value: &mut Value, old: &Value, target: &Target<'_>) {
     let part = value.get(written).cloned();
     *value = old.clone();
     match part {
+        // The last finalizer of a namespace leaves nothing behind.
+        Some(part) if part["finalizers"].as_array().is_some_and(Vec::is_empty) => value[written] = json!({}),
         Some(part) if !part.is_null() => value[written] = part,
         _ => drop(value.as_object_mut().unwrap().remove(written)),
     }

@@ -46,22 +46,45 @@ impl Found {
 
 fn replace(value: &mut Value, field: &str, names: &[(String, String)], versions: &BTreeMap<u64, usize>) {
     match value {
-        Value::Object(map) => map.iter_mut().for_each(|(field, value)| replace(value, field, names, versions)),
-        Value::Array(items) => items.iter_mut().for_each(|value| replace(value, field, names, versions)),
-        Value::String(text) => *text = replaced(text, field, names, versions),
+        Value::Object(map) => {
+            let object = map.contains_key("name");
+            *map = std::mem::take(map).into_iter().map(|(field, value)| (replaced(&field, "", names), value)).collect();
+            for (field, value) in map.iter_mut() {
+                match (field.as_str(), value.as_str()) {
+                    ("resourceVersion", Some(version)) => *value = ranked(version, object, versions).into(),
+                    ("continue", Some(token)) if !token.is_empty() => *value = "<continue>".into(),
+                    _ => replace(value, field, names, versions),
+                }
+            }
+        }
+        Value::Array(items) => {
+            items.iter_mut().for_each(|value| replace(value, field, names, versions));
+            if field == "managedFields" {
+                settle(items);
+            }
+        }
+        Value::String(text) => *text = replaced(text, field, names),
         _ => {}
     }
 }
 
-fn replaced(text: &str, field: &str, names: &[(String, String)], versions: &BTreeMap<u64, usize>) -> String {
-    match field {
-        "resourceVersion" => {
-            let rank = text.parse().ok().and_then(|version: u64| versions.get(&version));
-            return rank.map_or_else(|| "<version>".to_owned(), |rank| format!("<version {rank}>"));
-        }
-        "continue" => return "<continue>".to_owned(),
-        "creationTimestamp" | "deletionTimestamp" | "time" => return "<time>".to_owned(),
-        _ => {}
+/// Times of managers, and with them their order, depend on when a second ends.
+fn settle(managers: &mut [Value]) {
+    for manager in managers.iter_mut().filter_map(Value::as_object_mut) {
+        manager.remove("time");
+    }
+    managers.sort_by_key(ToString::to_string);
+}
+
+/// The rank of an object's version; a collection's depends on what others write.
+fn ranked(version: &str, object: bool, versions: &BTreeMap<u64, usize>) -> String {
+    let rank = version.parse().ok().and_then(|version: u64| versions.get(&version)).filter(|_| object);
+    rank.map_or_else(|| "<version>".to_owned(), |rank| format!("<version {rank}>"))
+}
+
+fn replaced(text: &str, field: &str, names: &[(String, String)]) -> String {
+    if matches!(field, "creationTimestamp" | "deletionTimestamp") {
+        return "<time>".to_owned();
     }
     let mut text = text.to_owned();
     for (from, to) in names {
@@ -70,7 +93,11 @@ fn replaced(text: &str, field: &str, names: &[(String, String)], versions: &BTre
     if text.contains("resource version") || text.contains("ResourceVersion") {
         text = without_numbers(&text);
     }
-    text
+    match text.split_once("continue key is not valid") {
+        // What follows are words of a library.
+        Some((before, _)) => format!("{before}continue key is not valid"),
+        None => text,
+    }
 }
 
 /// With `#` for each number.

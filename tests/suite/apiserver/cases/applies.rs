@@ -206,6 +206,20 @@ fn statuses() -> Vec<Case> {
             [make("a", held()), remove(&at("a")), apply(&path, status(ready("True")))],
         ),
         case(
+            "apply a status with an old version",
+            [
+                make("a", json!({})),
+                merge(&at("a"), json!({"spec": {"color": "red"}})),
+                apply(
+                    &path,
+                    widget(
+                        "a",
+                        json!({"metadata": {"resourceVersion": "{0/metadata/resourceVersion}"}, "status": {"phase": "X"}}),
+                    ),
+                ),
+            ],
+        ),
+        case(
             "apply a status with a spec",
             [
                 make("a", json!({"spec": {"color": "red"}})),

@@ -148,6 +148,45 @@ fn merges() -> Vec<Case> {
 fn statuses() -> Vec<Case> {
     vec![
         case(
+            "merge another UID into the status",
+            [
+                red(),
+                merge(
+                    &status_of("a"),
+                    json!({"metadata": {"uid": "11111111-1111-4111-8111-111111111111"}, "status": {"phase": "X"}}),
+                ),
+            ],
+        ),
+        case(
+            "merge an old version into the status",
+            [
+                red(),
+                merge(&at("a"), json!({"spec": {"color": "blue"}})),
+                merge(
+                    &status_of("a"),
+                    json!({"metadata": {"resourceVersion": "{0/metadata/resourceVersion}"}, "status": {"phase": "X"}}),
+                ),
+            ],
+        ),
+        case(
+            "JSON patch of the status tests the UID",
+            [
+                red(),
+                change(
+                    &status_of("a"),
+                    json!([test_uid("other"), {"op": "add", "path": "/status", "value": {"phase": "X"}}]),
+                ),
+                change(
+                    &status_of("a"),
+                    json!([test_uid(UID), {"op": "add", "path": "/status", "value": {"phase": "X"}}]),
+                ),
+                change(
+                    &status_of("a"),
+                    json!([test_uid(UID), {"op": "add", "path": "/status", "value": {"phase": "X"}}]),
+                ),
+            ],
+        ),
+        case(
             "merge into the status",
             [red(), merge(&status_of("a"), json!({"spec": {"color": "blue"}, "status": {"phase": "X"}}))],
         ),
