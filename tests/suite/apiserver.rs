@@ -1,5 +1,6 @@
 //! The API server of the simulation is held honest: what it answers, the real one answers.
 
+mod alone;
 mod cases;
 mod lab;
 mod mask;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
+    apply::{self, Author},
     call::{Call, Verb},
     delete::Deleted,
     kinds::{DEFINITIONS, KindId, NAMESPACES},
@@ -62,7 +63,7 @@ impl State {
         } else if !gone.is_empty() {
             let mut value = (*object.value).clone();
             value["metadata"]["ownerReferences"] = there.into();
-            self.put(id, key, value, object.managers.clone(), false);
+            self.rewrite(id, key, &object, value);
         }
     }
 
@@ -90,7 +91,7 @@ impl State {
                 let left: Vec<Value> = owners(&dependent).into_iter().filter(|owner| !owned(owner)).collect();
                 value["metadata"]["ownerReferences"] = left.into();
                 meta::normalise(&mut value);
-                self.put(id, &key, value, dependent.managers.clone(), false);
+                self.rewrite(id, &key, &dependent, value);
             }
             return self.drop_finalizer(id, key, ORPHAN);
         }
@@ -109,8 +110,24 @@ impl State {
         if meta::released(&value) {
             self.remove(id, key);
         } else {
-            self.put(id, key, value, object.managers.clone(), false);
+            self.rewrite(id, key, &object, value);
         }
+    }
+
+    /// Stores what a controller changed; nobody owns what it took away.
+    fn rewrite(&mut self, id: KindId, key: &str, old: &Object, value: Value) {
+        let (kind, time) = (self.kind(id), self.now());
+        let author = Author {
+            name: "kube-controller-manager",
+            applies: false,
+            subresource: "",
+            force: true,
+            time: &time,
+            split: kind.status,
+            custom: kind.custom,
+        };
+        let managers = apply::updated(Some(&old.value), &value, &kind.schema, &old.managers, &author);
+        self.put(id, key, value, managers, false);
     }
 
     fn delete_as_controller(&mut self, id: KindId, object: &Object) {
