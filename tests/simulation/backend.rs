@@ -63,12 +63,8 @@ impl Backend {
             let (intents, reporter) = hub::connect(&dynamic, &collections, &drain);
             drain.spawn(planes::run(intents, reporter, self.world.clone(), drain.clone()));
         }
-        let api = Api {
-            store: dynamic,
-            world: self.world.clone(),
-            collections: Arc::new(registry),
-            drain: drain.clone(),
-        };
+        let api =
+            Api { store: dynamic, world: self.world.clone(), collections: Arc::new(registry), drain: drain.clone() };
         self.watchman.follow(store.clone());
         *self.life() = Some(Life { router: api::router(api), store, drain });
     }
@@ -116,7 +112,8 @@ impl Backend {
     /// A token for all, and for tokens.
     pub async fn admin(&self) -> (String, String) {
         let registry = Registry::default();
-        let all = registry.permissions().into_iter().map(|permission| Rule { permission, organization: None, project: None });
+        let all =
+            registry.permissions().into_iter().map(|permission| Rule { permission, organization: None, project: None });
         self.minted(all.chain(rules("")).collect()).await
     }
 
@@ -156,7 +153,8 @@ pub fn rules(without: &str) -> Vec<Rule> {
         collections: services(&World::seeded(0)).into_iter().flatten().map(Arc::new).collect(),
         ..Registry::default()
     };
-    let kept = registry.permissions().into_iter().filter(|one| without.is_empty() || !one.to_string().starts_with(without));
+    let kept =
+        registry.permissions().into_iter().filter(|one| without.is_empty() || !one.to_string().starts_with(without));
     let scope = || (Some("acme".to_owned()), Some("shop".to_owned()));
     kept.map(|permission| Rule { permission, organization: scope().0, project: scope().1 }).collect()
 }

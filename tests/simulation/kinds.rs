@@ -19,7 +19,12 @@ pub struct Named {
 /// All kinds that live in the backend.
 pub const KINDS: &[Named] = &[
     Named { kind: "ProjectLoadBalancer", plural: "projectloadbalancers", parent: None, spec: balancer },
-    Named { kind: "ObjectBucket", plural: "objectbuckets", parent: None, spec: |name, _| json!({"bucketName": format!("shop-{name}")}) },
+    Named {
+        kind: "ObjectBucket",
+        plural: "objectbuckets",
+        parent: None,
+        spec: |name, _| json!({"bucketName": format!("shop-{name}")}),
+    },
     Named {
         kind: "ObjectBucketCredential",
         plural: "objectbucketcredentials",
@@ -51,14 +56,13 @@ pub const KINDS: &[Named] = &[
         kind: "MonitoringCondition",
         plural: "monitoringconditions",
         parent: Some(("monitoringobjects", "/spec/objectRef/name")),
-        spec: |_, variant| {
-            json!({"objectRef": {"name": "a"}, "parameter": "response.up", "operator": "LessThan", "threshold": variant + 1})
-        },
+        spec: |_, variant| json!({"objectRef": {"name": "a"}, "parameter": "response.up", "operator": "LessThan", "threshold": variant + 1}),
     },
 ];
 
 fn balancer(_: &str, variant: u64) -> Value {
-    let services: Vec<Value> = (0..=variant % 2).map(|n| json!({"name": format!("s{n}"), "port": 8000 + variant + n * 100})).collect();
+    let services: Vec<Value> =
+        (0..=variant % 2).map(|n| json!({"name": format!("s{n}"), "port": 8000 + variant + n * 100})).collect();
     json!({"services": services, "targets": [{"name": "a", "address": format!("192.0.2.{}", variant + 1), "port": 80}]})
 }
 
@@ -72,7 +76,9 @@ pub fn matches(plural: &str, object: &Value, intent: &Value) -> bool {
     let spec = &object["spec"];
     let same = |field: &str| spec[field] == intent[field];
     match plural {
-        "projectloadbalancers" => by_name(&spec["services"], &intent["services"]) && by_name(&spec["targets"], &intent["targets"]),
+        "projectloadbalancers" => {
+            by_name(&spec["services"], &intent["services"]) && by_name(&spec["targets"], &intent["targets"])
+        }
         "objectbuckets" => same("bucketName"),
         "objectbucketcredentials" => same("access"),
         "projectdnszones" => same("domain") && same("patterns"),
@@ -83,11 +89,16 @@ pub fn matches(plural: &str, object: &Value, intent: &Value) -> bool {
 }
 
 fn by_name(list: &Value, map: &Value) -> bool {
-    let (list, Some(map)) = (list.as_array().map(Vec::as_slice).unwrap_or_default(), map.as_object()) else { return false };
+    let (list, Some(map)) = (list.as_array().map(Vec::as_slice).unwrap_or_default(), map.as_object()) else {
+        return false;
+    };
     list.len() == map.len()
         && list.iter().all(|one| {
             let mut one = one.clone();
-            let Some(Value::String(name)) = one.as_object_mut().and_then(|fields| fields.remove("name")) else { return false };
-            map.get(&name).is_some_and(|found| one.as_object().into_iter().flatten().all(|(field, value)| found[field] == *value))
+            let Some(Value::String(name)) = one.as_object_mut().and_then(|fields| fields.remove("name")) else {
+                return false;
+            };
+            map.get(&name)
+                .is_some_and(|found| one.as_object().into_iter().flatten().all(|(field, value)| found[field] == *value))
         })
 }

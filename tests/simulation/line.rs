@@ -214,7 +214,9 @@ async fn garbled(answer: Response<Body>, how: Garble) -> Response<Body> {
         Garble::Html => Bytes::from_static(b"<html>simulated</html>"),
         Garble::Empty => Bytes::new(),
         // A stream has no end to be cut before.
-        Garble::Cut if head.headers.get("content-type").is_some_and(|media| media == "application/x-ndjson") => Bytes::new(),
+        Garble::Cut if head.headers.get("content-type").is_some_and(|media| media == "application/x-ndjson") => {
+            Bytes::new()
+        }
         Garble::Cut => {
             let cut = tokio::time::timeout(Duration::from_millis(1), axum::body::to_bytes(body, usize::MAX)).await;
             let bytes = cut.ok().and_then(Result::ok).unwrap_or_default();

@@ -84,7 +84,11 @@ impl Mutant {
 
     fn kube(&self, request: Request<Bytes>, path: &str, mut body: Value) -> Result<Request<Bytes>, Response<Body>> {
         let status = path.ends_with("/status");
-        let has = |op: &str| body.as_array().into_iter().flatten().any(|one| one["op"] == op && one["path"].as_str().is_some_and(|path| path.starts_with("/metadata/finalizers")));
+        let has = |op: &str| {
+            body.as_array().into_iter().flatten().any(|one| {
+                one["op"] == op && one["path"].as_str().is_some_and(|path| path.starts_with("/metadata/finalizers"))
+            })
+        };
         let (adds, removes) = (has("add"), has("remove"));
         match self.defect {
             Defect::FinalizerUnsent if adds => {
@@ -147,8 +151,10 @@ impl Mutant {
             }
             Defect::RetireUnsent if path.contains("/owners/") => return Err(answer(&json!({}))),
             Defect::PatchUnsent if patch => {
-                return Err(answer(&json!({"id": "none", "etag": "e", "revision": 1, "intentRevision": 1, "phase": "Live",
-                    "intent": {}, "reality": {"of": 1, "state": null}})));
+                return Err(answer(
+                    &json!({"id": "none", "etag": "e", "revision": 1, "intentRevision": 1, "phase": "Live",
+                    "intent": {}, "reality": {"of": 1, "state": null}}),
+                ));
             }
             Defect::PatchDeletes if patch => {
                 *request.method_mut() = Method::DELETE;
@@ -163,7 +169,9 @@ impl Mutant {
     fn object(&self, path: &str) -> Option<Value> {
         let parts: Vec<&str> = path.trim_end_matches("/status").split('/').collect();
         let [.., namespace, plural, name] = parts.as_slice() else { return None };
-        let same = |object: &&std::sync::Arc<Value>| object["metadata"]["name"] == **name && object["metadata"]["namespace"] == **namespace;
+        let same = |object: &&std::sync::Arc<Value>| {
+            object["metadata"]["name"] == **name && object["metadata"]["namespace"] == **namespace
+        };
         self.api.objects(GROUP, plural).iter().find(same).map(|object| (**object).clone())
     }
 }

@@ -9,13 +9,13 @@ use loopback_operator::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::backend::Backend;
 use crate::{
     faults::Faults,
     line::Line,
     mutants::Mutant,
     server::{Kube, Server},
 };
-use crate::backend::Backend;
 
 /// The cluster's name among owners.
 pub const CLUSTER: &str = "sim";

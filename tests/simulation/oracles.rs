@@ -242,7 +242,9 @@ impl Watchman {
         let Ok(commits) = store.log().after(1 << 20, usize::MAX) else { return true };
         let changes = commits.iter().flat_map(|commit| &commit.changes).filter(|change| change.table == Table::Objects);
         let objects = changes.filter_map(|change| decode::<Stored>(change.value.as_ref()?).ok());
-        objects.map(|stored| stored.object).any(|object| object.owner.as_ref().is_some_and(|owner| owner.uid == uid) && held(&object))
+        objects
+            .map(|stored| stored.object)
+            .any(|object| object.owner.as_ref().is_some_and(|owner| owner.uid == uid) && held(&object))
     }
 
     /// Our resources.
@@ -304,7 +306,9 @@ fn unfinished(
     if deleting {
         let child = |(other, child): &&(&kinds::Named, Arc<Value>)| {
             child["metadata"]["namespace"] == *namespace
-                && other.parent.is_some_and(|(plural, field)| plural == kind.plural && child.pointer(field) == Some(name))
+                && other
+                    .parent
+                    .is_some_and(|(plural, field)| plural == kind.plural && child.pointer(field) == Some(name))
         };
         // A parent waits for its children.
         return all.iter().find(child).is_none().then(|| "its deletion does not end".to_owned());

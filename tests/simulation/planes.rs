@@ -45,7 +45,8 @@ fn state(collection: &str, object: &RawObject, chosen: &Value) -> Value {
     match collection {
         "load-balancers" => {
             let services = object.intent["services"].as_object().into_iter().flatten();
-            let services: BTreeMap<_, _> = services.map(|(name, _)| (name, json!({"healthyTargets": 1, "targets": 1}))).collect();
+            let services: BTreeMap<_, _> =
+                services.map(|(name, _)| (name, json!({"healthyTargets": 1, "targets": 1}))).collect();
             json!({"addresses": chosen["addresses"], "services": services})
         }
         "object-stores" => json!({"endpoint": "http://s3.example.dev", "region": text("/region"),

@@ -63,12 +63,16 @@ fn seeds() {
 #[test]
 fn replay() {
     let Ok(seed) = env::var("SEED") else { return };
-    let defect = env::var("DEFECT").ok().and_then(|name| DEFECTS.iter().copied().find(|one| format!("{one:?}") == name));
+    let defect =
+        env::var("DEFECT").ok().and_then(|name| DEFECTS.iter().copied().find(|one| format!("{one:?}") == name));
     if env::var("LOG").is_ok() {
         tracing_subscriber::fmt().with_env_filter(env::var("LOG").unwrap()).without_time().init();
     }
     let ended = run_told(seed.parse().unwrap(), defect, |entry| {
-        println!("{:>10.3?} {:8} {:6} {} {} {:?} -> {}", entry.at, entry.who, entry.verb, entry.path, entry.body, entry.condition, entry.status);
+        println!(
+            "{:>10.3?} {:8} {:6} {} {} {:?} -> {}",
+            entry.at, entry.who, entry.verb, entry.path, entry.body, entry.condition, entry.status
+        );
     });
     println!("{:#?}", ended.broken);
     assert!(ended.broken.is_empty());

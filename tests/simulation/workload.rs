@@ -110,7 +110,10 @@ fn trouble(random: &mut StdRng) -> Deed {
         2 => Deed::DriftAway(random.random()),
         3 => Deed::Rotate,
         4 => Deed::Revoke,
-        5 => Deed::Narrow(["project.load_balancer", "project.dns_zone", "project.object_store.credentials", "project.monitoring"][pick(random, 4)]),
+        5 => Deed::Narrow(
+            ["project.load_balancer", "project.dns_zone", "project.object_store.credentials", "project.monitoring"]
+                [pick(random, 4)],
+        ),
         6 => Deed::DeleteSecret(random.random()),
         7 | 8 => Deed::Restart,
         9 => Deed::Older,
@@ -273,9 +276,13 @@ impl Users {
             self.act(deed).await;
         }
         self.mint("").await;
-        if self.kube.api.objects("v1", "namespaces").iter().any(|one| {
-            one["metadata"]["name"] == NAMESPACE && one["metadata"]["deletionTimestamp"].is_null()
-        }) {
+        if self
+            .kube
+            .api
+            .objects("v1", "namespaces")
+            .iter()
+            .any(|one| one["metadata"]["name"] == NAMESPACE && one["metadata"]["deletionTimestamp"].is_null())
+        {
             self.act(Deed::Binding).await;
         }
     }

@@ -13,11 +13,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    kinds,
     apiserver::ApiServer,
     backend::Backend,
     faults::{Faults, millis},
     journal::{Entry, Journal},
+    kinds,
     line::OPERATOR,
     mutants::{Defect, Mutant},
     operator::{Site, replica},
@@ -57,9 +57,10 @@ pub fn run_told(seed: u64, defect: Option<Defect>, told: impl Fn(&Entry)) -> End
         let journal = Journal::new();
         let cut = CancellationToken::new();
         let scene = Scene::new(seed, defect, journal.clone(), cut.clone()).await;
+        let full = journal.full();
         tokio::select! {
             biased;
-            () = journal.full().cancelled() => {}
+            () = full.cancelled() => {}
             () = scene.play() => {}
         }
         cut.cancel();
@@ -141,7 +142,9 @@ impl Scene {
         loop {
             let mut left = self.watchman.unfinished();
             if law == "L3" {
-                let still = |(kind, one): &(&kinds::Named, Arc<Value>)| format!("{} {} is still there: {}", kind.plural, one["metadata"], one["status"]);
+                let still = |(kind, one): &(&kinds::Named, Arc<Value>)| {
+                    format!("{} {} is still there: {}", kind.plural, one["metadata"], one["status"])
+                };
                 left = left.or(self.watchman.resources().first().map(still));
             }
             let Some(why) = left else { return true };
@@ -161,7 +164,10 @@ impl Scene {
         let start = self.journal.len();
         sleep(SILENCE).await;
         let noise = self.journal.read(start, |entries| {
-            entries.iter().find(|entry| entry.who == OPERATOR).map(|entry| format!("{} {} {}", entry.verb, entry.path, entry.body))
+            entries
+                .iter()
+                .find(|entry| entry.who == OPERATOR)
+                .map(|entry| format!("{} {} {}", entry.verb, entry.path, entry.body))
         });
         if let Some(noise) = noise {
             self.journal.broken("L2", format!("at rest: {noise}"));
