@@ -4,6 +4,8 @@
 //! `SIMULATION_SEEDS` says how many seeds `seeds` runs, `SIMULATION_FIRST` from where. A failure prints the line that replays
 //! it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
 mod apiserver;
 mod backend;
 mod faults;

@@ -108,24 +108,24 @@ impl Mutant {
             }
             Defect::ReadyAtOnce if status => {
                 let generation = self.object(path).map(|object| object["metadata"]["generation"].clone());
-                body["status"]["observedGeneration"] = generation.unwrap_or_default();
-                for one in body["status"]["conditions"].as_array_mut().into_iter().flatten() {
+                written(&mut body)["observedGeneration"] = generation.unwrap_or_default();
+                for one in written(&mut body)["conditions"].as_array_mut().into_iter().flatten() {
                     one["status"] = json!("True");
                 }
             }
             Defect::StatusNoise if status => {
                 let number = self.count.fetch_add(1, Ordering::Relaxed);
-                for one in body["status"]["conditions"].as_array_mut().into_iter().flatten() {
+                for one in written(&mut body)["conditions"].as_array_mut().into_iter().flatten() {
                     one["message"] = json!(format!("pass {number}"));
                 }
             }
             Defect::StatusUnsent if status => {
                 let Some(mut object) = self.object(path) else { return Ok(request) };
-                object["status"] = body["status"].clone();
+                object["status"] = written(&mut body).clone();
                 return Err(answer(&object));
             }
             Defect::SecretLeaked if status => {
-                for one in body["status"]["conditions"].as_array_mut().into_iter().flatten() {
+                for one in written(&mut body)["conditions"].as_array_mut().into_iter().flatten() {
                     one["message"] = json!(format!("with {}", self.token));
                 }
             }
@@ -174,6 +174,15 @@ impl Mutant {
         };
         self.api.objects(GROUP, plural).iter().find(same).map(|object| (**object).clone())
     }
+}
+
+/// The status in a write to it.
+fn written(body: &mut Value) -> &mut Value {
+    if !body.is_array() {
+        return &mut body["status"];
+    }
+    let at = body.as_array().into_iter().flatten().position(|one| one["path"] == "/status").unwrap_or_default();
+    &mut body[at]["value"]
 }
 
 fn with(request: Request<Bytes>, body: &Value) -> Request<Bytes> {

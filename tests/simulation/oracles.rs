@@ -217,12 +217,13 @@ impl Watchman {
 
     /// Ready means that the backend has held this very spec.
     fn ready(&self, entry: &Entry) {
-        let conditions = entry.body.pointer("/status/conditions").and_then(Value::as_array);
+        let Some(status) = status(&entry.body) else { return };
+        let conditions = status["conditions"].as_array();
         let ready = conditions.into_iter().flatten().any(|one| one["type"] == "Ready" && one["status"] == "True");
         let Some(resource) = self.at(&entry.path) else { return };
         let (Some(kind), true) = (kinds::of(&resource), ready) else { return };
         let generation = &resource["metadata"]["generation"];
-        if entry.body.pointer("/status/observedGeneration") != Some(generation) {
+        if status["observedGeneration"] != *generation {
             return;
         }
         let uid = resource["metadata"]["uid"].as_str().unwrap_or_default();
@@ -268,6 +269,11 @@ impl Watchman {
         self.api.objects(kinds::GROUP, plural).into_iter().find(same)
     }
 
+    /// Whether a parent waits for its children: that is for its user to end, and until then the children are tried again.
+    pub fn waits(&self) -> bool {
+        self.resources().iter().any(|(_, resource)| !resource["metadata"]["deletionTimestamp"].is_null())
+    }
+
     /// What keeps the world from being as its users want it; `None` when it is.
     pub fn unfinished(&self) -> Option<String> {
         let (resources, inventory) = (self.resources(), self.inventory());
@@ -285,6 +291,14 @@ impl Watchman {
             }
         }
         None
+    }
+}
+
+/// The status that a write to it brings.
+fn status(body: &Value) -> Option<&Value> {
+    match body.as_array() {
+        Some(operations) => operations.iter().find(|one| one["path"] == "/status").map(|one| &one["value"]),
+        None => body.get("status"),
     }
 }
 

@@ -29,6 +29,8 @@ use crate::{
 /// Longest time from the last fault to a world as its users want it: a refused object is tried again within 15 minutes, and a
 /// link and then an object may each have to.
 const PATIENCE: Duration = Duration::from_secs(3_000);
+/// What is not heard for so long is not on its way any more.
+const CALM: Duration = Duration::from_secs(330);
 /// How long nothing may be written once all is well.
 const SILENCE: Duration = Duration::from_secs(600);
 
@@ -158,17 +160,26 @@ impl Scene {
         }
     }
 
+    /// The first write of the operator since then.
+    fn noise(&self, start: usize) -> Option<String> {
+        self.journal.read(start, |entries| {
+            let noise = entries.iter().find(|entry| entry.who == OPERATOR);
+            noise.map(|entry| format!("{} {} {}", entry.verb, entry.path, entry.body))
+        })
+    }
+
     async fn is_silent(&self) {
-        // A status that says "working" may wait a second, and events go after it.
-        sleep(Duration::from_secs(5)).await;
+        // A watch whose list was swallowed is asked for again after 295 s, and what failed then after some more.
+        for _ in 0..5 {
+            let start = self.journal.len();
+            sleep(CALM).await;
+            if self.noise(start).is_none() {
+                break;
+            }
+        }
         let start = self.journal.len();
         sleep(SILENCE).await;
-        let noise = self.journal.read(start, |entries| {
-            entries
-                .iter()
-                .find(|entry| entry.who == OPERATOR)
-                .map(|entry| format!("{} {} {}", entry.verb, entry.path, entry.body))
-        });
+        let noise = self.noise(start).filter(|_| !self.watchman.waits());
         if let Some(noise) = noise {
             self.journal.broken("L2", format!("at rest: {noise}"));
         }
