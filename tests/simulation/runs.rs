@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Seeds of a run of the tests.
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 350;
 /// Seeds within which a defect must be caught.
 const BOUND: u64 = 60;
 
@@ -58,6 +58,17 @@ fn seeds() {
         println!("SEED={seed} cargo test --test simulation replay -- --nocapture   # {}", ended.broken[0]);
     }
     assert!(failed.is_empty(), "{} of {count} seeds broke a law", failed.len());
+}
+
+/// Seeds that broke a law once, and what it was.
+const MENDED: &[(u64, &str)] =
+    &[(210, "a finalizer's removal was answered 404 by something in between: never tried again")];
+
+#[test]
+fn what_was_mended_stays_so() {
+    for (seed, what) in MENDED {
+        assert_eq!(run(*seed, None).broken, Vec::<String>::new(), "seed {seed}: {what}");
+    }
 }
 
 #[test]
