@@ -325,7 +325,18 @@ fn unfinished(
                     .is_some_and(|(plural, field)| plural == kind.plural && child.pointer(field) == Some(name))
         };
         // A parent waits for its children.
-        return all.iter().find(child).is_none().then(|| "its deletion does not end".to_owned());
+        let left = || {
+            inventory
+                .iter()
+                .filter(|(_, object)| object.owner.as_ref().is_some_and(|owner| metadata["uid"] == *owner.uid))
+        };
+        let left = || left().map(|(_, object)| format!("{} {:?}", object.id, object.phase)).collect::<Vec<_>>();
+        let status = &resource["status"];
+        return all
+            .iter()
+            .find(child)
+            .is_none()
+            .then(|| format!("its deletion does not end; the backend holds {:?}: {status}", left()));
     }
     if let Some((plural, field)) = kind.parent {
         let parent = all.iter().find(|(other, parent)| {

@@ -77,7 +77,7 @@ fn replay() {
     let defect =
         env::var("DEFECT").ok().and_then(|name| DEFECTS.iter().copied().find(|one| format!("{one:?}") == name));
     if env::var("LOG").is_ok() {
-        tracing_subscriber::fmt().with_env_filter(env::var("LOG").unwrap()).without_time().init();
+        tracing_subscriber::fmt().with_env_filter(env::var("LOG").unwrap()).without_time().with_ansi(false).init();
     }
     let ended = run_told(seed.parse().unwrap(), defect, |entry| {
         println!(
