@@ -6,6 +6,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[allow(dead_code, reason = "the suite compares all of it with the real one")]
 mod apiserver;
 mod backend;
 mod faults;
