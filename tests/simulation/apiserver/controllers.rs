@@ -63,7 +63,7 @@ impl State {
         } else if !gone.is_empty() {
             let mut value = (*object.value).clone();
             value["metadata"]["ownerReferences"] = there.into();
-            self.rewrite(id, key, &object, value);
+            self.rewrite(id, key, object, value);
         }
     }
 

@@ -116,7 +116,7 @@ impl State {
                 return Err(Refusal::bad("invalid continue token: continue key is not valid"));
             }
             None if query.matching == "Exact" && asked < self.oldest => {
-                return Err(Refusal::expired(&format!("The resourceVersion for the provided list is too old.")));
+                return Err(Refusal::expired("The resourceVersion for the provided list is too old."));
             }
             None if query.matching == "Exact" => (asked, String::new(), true),
             None => (self.revision, String::new(), false),
