@@ -95,6 +95,7 @@ pub async fn start(options: Options, world: World, drain: Drain) -> Result<Runni
         workers: options.workers,
         instance: options.instance,
         leadership: options.leadership,
+        exchange: None,
         kinds: kinds::all(),
     };
     let engine = engine::start(options, world, metrics, &health, drain).await?;

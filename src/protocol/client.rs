@@ -5,14 +5,17 @@ mod transport;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use futures::Stream;
-use reqwest::{Method, RequestBuilder, header};
-use serde::Serialize;
+use futures::{Stream, future::BoxFuture};
+use reqwest::{
+    Method, Request, Response,
+    header::{self, HeaderName, HeaderValue},
+};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use url::Url;
 
 pub use self::route::Route;
-use self::transport::{lines, read, send, silent};
+use self::transport::{lines, read, send, silent, transport};
 use super::{
     Claim, Code, Create, Cursor, Delivered, DeliveryRef, Frame, Owner, Page, Problem, ProjectView, RawObject,
     RetireOptions, Retired,
@@ -24,6 +27,7 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 pub const FEED_SILENCE: Duration = Duration::from_secs(25);
 /// Idle connections are given up before the backend does it, or a call could meet a connection that is just being closed.
 const IDLE: Duration = Duration::from_secs(20);
+const JSON: &str = "application/json";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A bearer token. Never printed.
@@ -76,12 +80,31 @@ impl CallError {
     }
 }
 
+/// What carries requests to a backend: the network, or something in its place.
+pub trait Exchange: Send + Sync + 'static {
+    /// Sends one request; the answer may be of any status.
+    fn send(&self, request: Request) -> BoxFuture<'static, Result<Response, CallError>>;
+}
+
+impl Exchange for reqwest::Client {
+    fn send(&self, request: Request) -> BoxFuture<'static, Result<Response, CallError>> {
+        let sent = self.execute(request);
+        Box::pin(async move { sent.await.map_err(transport) })
+    }
+}
+
 /// One project of a backend, as one token sees it. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    exchange: Arc<dyn Exchange>,
     project: Url,
     token: Token,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("project", &self.project.as_str()).finish_non_exhaustive()
+    }
 }
 
 /// The address cannot be used as a backend's.
@@ -110,12 +133,12 @@ impl Client {
     ///
     /// # Errors
     /// When `base` is no `http` or `https` URL that paths can be added to.
-    pub fn new(http: reqwest::Client, base: &Url, project: &str, token: Token) -> Result<Self, BadAddress> {
+    pub fn new(exchange: Arc<dyn Exchange>, base: &Url, project: &str, token: Token) -> Result<Self, BadAddress> {
         if !matches!(base.scheme(), "http" | "https") {
             return Err(BadAddress(format!("{base} is no http or https URL")));
         }
         let project = joined(base, &["v3", "projects", project])?;
-        Ok(Self { http, project, token })
+        Ok(Self { exchange, project, token })
     }
 
     /// The project and what the token may do in it.
@@ -123,7 +146,7 @@ impl Client {
     /// # Errors
     /// See [`CallError`].
     pub async fn view(&self) -> Result<ProjectView, CallError> {
-        read(self.request(Method::GET, &[])?).await
+        self.read(self.request(Method::GET, &[])?).await
     }
 
     /// One object. `None` when it does not exist.
@@ -131,7 +154,7 @@ impl Client {
     /// # Errors
     /// See [`CallError`].
     pub async fn get<'a>(&self, at: impl Into<Route<'a>>, id: &'a str) -> Result<Option<RawObject>, CallError> {
-        match read(self.request(Method::GET, &at.into().path(&[id]))?).await {
+        match self.read(self.request(Method::GET, &at.into().path(&[id]))?).await {
             Ok(object) => Ok(Some(object)),
             Err(error) if error.code() == Some(Code::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -144,7 +167,7 @@ impl Client {
     /// See [`CallError`].
     pub async fn owned_by<'a>(&self, at: impl Into<Route<'a>>, owner: &Owner) -> Result<Option<RawObject>, CallError> {
         let query = [("owner.cluster", owner.cluster.as_str()), ("owner.uid", &owner.uid)];
-        let page: Page<RawObject> = read(self.query(Method::GET, &at.into().path(&[]), &query)?).await?;
+        let page: Page<RawObject> = self.read(self.query(Method::GET, &at.into().path(&[]), &query)?).await?;
         Ok(page.items.into_iter().next())
     }
 
@@ -153,7 +176,7 @@ impl Client {
     /// # Errors
     /// See [`CallError`]; [`Code::Exists`] with the id when the owner has one, [`Code::OwnerRetired`] when it never may again.
     pub async fn create<'a>(&self, at: impl Into<Route<'a>>, create: &Create) -> Result<RawObject, CallError> {
-        read(self.request(Method::POST, &at.into().path(&[]))?.json(create)).await
+        self.read(json(self.request(Method::POST, &at.into().path(&[]))?, JSON, create)?).await
     }
 
     /// Changes an intent by a merge patch (RFC 7396), if it is still at `etag`.
@@ -167,8 +190,9 @@ impl Client {
         etag: &str,
         patch: &Value,
     ) -> Result<RawObject, CallError> {
-        let request = self.request(Method::PATCH, &at.into().path(&[id]))?.header(header::IF_MATCH, quoted(etag));
-        read(body(request, "application/merge-patch+json", patch)?).await
+        let request = self.request(Method::PATCH, &at.into().path(&[id]))?;
+        let request = with(request, header::IF_MATCH, &quoted(etag))?;
+        self.read(json(request, "application/merge-patch+json", patch)?).await
     }
 
     /// Deletes an object, if it is still at `etag`; the answer is the object on its way out. Its owner may have another.
@@ -176,7 +200,8 @@ impl Client {
     /// # Errors
     /// See [`CallError`]; [`Code::Stale`] when it is not.
     pub async fn delete<'a>(&self, at: impl Into<Route<'a>>, id: &'a str, etag: &str) -> Result<RawObject, CallError> {
-        read(self.request(Method::DELETE, &at.into().path(&[id]))?.header(header::IF_MATCH, quoted(etag))).await
+        let request = self.request(Method::DELETE, &at.into().path(&[id]))?;
+        self.read(with(request, header::IF_MATCH, &quoted(etag))?).await
     }
 
     /// Sets the owner of an object if it is the one that the caller saw.
@@ -189,7 +214,7 @@ impl Client {
         id: &'a str,
         claim: &Claim,
     ) -> Result<RawObject, CallError> {
-        read(self.request(Method::PUT, &at.into().path(&[id, "owner"]))?.json(claim)).await
+        self.read(json(self.request(Method::PUT, &at.into().path(&[id, "owner"]))?, JSON, claim)?).await
     }
 
     /// The secret that was minted for an object and is not acknowledged yet. May be repeated.
@@ -197,7 +222,7 @@ impl Client {
     /// # Errors
     /// See [`CallError`]; [`Code::NotFound`] when no delivery is pending (any more).
     pub async fn fetch_secret<'a>(&self, at: impl Into<Route<'a>>, id: &'a str) -> Result<Delivered, CallError> {
-        read(self.request(Method::GET, &at.into().path(&[id, "secret"]))?).await
+        self.read(self.request(Method::GET, &at.into().path(&[id, "secret"]))?).await
     }
 
     /// Says that the secret is safe with its holder: it can never be fetched again. May be repeated.
@@ -210,7 +235,8 @@ impl Client {
         id: &'a str,
         delivery: &DeliveryRef,
     ) -> Result<RawObject, CallError> {
-        read(self.request(Method::POST, &at.into().path(&[id, "secret", "acknowledge"]))?.json(delivery)).await
+        self.read(json(self.request(Method::POST, &at.into().path(&[id, "secret", "acknowledge"]))?, JSON, delivery)?)
+            .await
     }
 
     /// Revokes the present secret and mints another, whose delivery is then pending.
@@ -224,7 +250,7 @@ impl Client {
         id: &'a str,
         delivery: &DeliveryRef,
     ) -> Result<RawObject, CallError> {
-        read(self.request(Method::POST, &at.into().path(&[id, "reissue"]))?.json(delivery)).await
+        self.read(json(self.request(Method::POST, &at.into().path(&[id, "reissue"]))?, JSON, delivery)?).await
     }
 
     /// Retires an owner for good and deletes its object. May be repeated.
@@ -234,7 +260,7 @@ impl Client {
     /// same, and the object goes when the call is repeated after them.
     pub async fn retire(&self, owner: &Owner, options: &RetireOptions) -> Result<Retired, CallError> {
         let query: &[(&str, &str)] = if options.purge { &[("purge", "true")] } else { &[] };
-        read(self.query(Method::DELETE, &["owners", &owner.cluster, &owner.uid], query)?).await
+        self.read(self.query(Method::DELETE, &["owners", &owner.cluster, &owner.uid], query)?).await
     }
 
     /// Follows the feed, from `after` or from a snapshot. The stream ends after an error or when the backend ends it.
@@ -247,20 +273,26 @@ impl Client {
     ) -> Result<impl Stream<Item = Result<Frame, CallError>> + Send + use<>, CallError> {
         let after = after.map(|cursor| ("after", cursor.0.as_str()));
         let request = self.query(Method::GET, &["changes"], after.as_slice())?;
-        let answer = tokio::time::timeout(CALL_TIMEOUT, send(request)).await.map_err(|_| silent("the feed"))??;
+        let answer = tokio::time::timeout(CALL_TIMEOUT, send(&*self.exchange, request))
+            .await
+            .map_err(|_| silent("the feed"))??;
         Ok(lines(answer))
     }
 
-    fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, CallError> {
+    async fn read<T: DeserializeOwned>(&self, request: Request) -> Result<T, CallError> {
+        read(&*self.exchange, request).await
+    }
+
+    fn request(&self, method: Method, path: &[&str]) -> Result<Request, CallError> {
         self.query(method, path, &[])
     }
 
-    fn query(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> Result<RequestBuilder, CallError> {
+    fn query(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> Result<Request, CallError> {
         let mut url = joined(&self.project, path).map_err(|error| CallError::Unreachable(error.to_string()))?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        Ok(self.http.request(method, url).bearer_auth(&self.token.0))
+        with(Request::new(method, url), header::AUTHORIZATION, &format!("Bearer {}", self.token.0))
     }
 }
 
@@ -277,9 +309,18 @@ fn quoted(etag: &str) -> String {
     format!("\"{etag}\"")
 }
 
-fn body(request: RequestBuilder, media: &str, value: &impl Serialize) -> Result<RequestBuilder, CallError> {
+fn with(mut request: Request, name: HeaderName, value: &str) -> Result<Request, CallError> {
+    let mut value = HeaderValue::from_str(value).map_err(|error| CallError::Unreachable(error.to_string()))?;
+    value.set_sensitive(name == header::AUTHORIZATION);
+    request.headers_mut().insert(name, value);
+    Ok(request)
+}
+
+fn json(request: Request, media: &str, value: &impl Serialize) -> Result<Request, CallError> {
     let bytes = serde_json::to_vec(value).map_err(|error| CallError::Unreachable(error.to_string()))?;
-    Ok(request.header(header::CONTENT_TYPE, media).body(bytes))
+    let mut request = with(request, header::CONTENT_TYPE, media)?;
+    *request.body_mut() = Some(bytes.into());
+    Ok(request)
 }
 
 #[cfg(test)]

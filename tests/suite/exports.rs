@@ -337,8 +337,8 @@ async fn what_only_the_backend_knows_is_refused_with_what_is_right() {
     let (rig, _peace) = rig().await;
     let scene = Scene::new(rig, "nowhere-to-keep").await;
     for (name, more, says) in [
-        ("provider", json!({"provider": "elsewhere"}), ["/provider", "embedded"]),
-        ("region", json!({"region": "mars-1"}), ["/region", "local-1"]),
+        ("provider", json!({"provider": "elsewhere"}), ["spec.provider", "embedded"]),
+        ("region", json!({"region": "mars-1"}), ["spec.region", "local-1"]),
     ] {
         bucket(&scene, name, more).await;
         let stalled = scene.until_stalled(BUCKET, name, "Refused").await;

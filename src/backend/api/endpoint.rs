@@ -1,6 +1,10 @@
 //! One endpoint: what routes it, serves it and documents it.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -23,8 +27,8 @@ const ANSWER_TIME: Duration = Duration::from_secs(30);
 
 /// Serves a call of a known token.
 pub(super) type Handler = Arc<dyn Fn(Call) -> BoxFuture<'static, Result<Answer, Problem>> + Send + Sync>;
-/// Serves anyone, with the API's own description at hand.
-pub(super) type OpenHandler = fn(Api, Arc<Value>) -> BoxFuture<'static, Result<Answer, Problem>>;
+/// Serves anyone. The API's own description is made when it is first asked for.
+pub(super) type OpenHandler = fn(Api, Arc<OnceLock<Value>>) -> BoxFuture<'static, Result<Answer, Problem>>;
 /// Makes a schema, as a reference into the generator's definitions.
 pub(super) type SchemaOf = Arc<dyn Fn(&mut SchemaGenerator) -> Schema + Send + Sync>;
 
@@ -87,7 +91,7 @@ impl Endpoint {
     }
 
     /// Adds the endpoint to a router.
-    pub(super) fn mount(self, router: Router<Api>, document: &Arc<Value>) -> Router<Api> {
+    pub(super) fn mount(self, router: Router<Api>, document: &Arc<OnceLock<Value>>) -> Router<Api> {
         let Ok(filter) = MethodFilter::try_from(self.method) else { return router };
         let queries = self.queries;
         match self.serve {

@@ -1,6 +1,9 @@
 //! The table of all endpoints.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+};
 
 use http::Method;
 use schemars::{SchemaGenerator, json_schema};
@@ -46,8 +49,8 @@ fn of_platform() -> Vec<Endpoint> {
     vec![
         open("/healthz", "alive", "Whether the process answers", |_, _| Box::pin(async { Answer::ok(&"ok") })),
         open("/readyz", "ready", "Whether calls can be served", |api, _| Box::pin(ready(api))),
-        open("/openapi.json", "openapi", "This document", |_, document| {
-            Box::pin(async move { Answer::ok(&*document) })
+        open("/openapi.json", "openapi", "This document", |api, document| {
+            Box::pin(async move { Answer::ok(document.get_or_init(|| super::document(&api.collections))) })
         }),
         Endpoint::known::<MintedToken>(
             Method::POST,
@@ -76,7 +79,7 @@ fn of_platform() -> Vec<Endpoint> {
     ]
 }
 
-type Open = fn(Api, Arc<Value>) -> BoxFuture<'static, Result<Answer, Problem>>;
+type Open = fn(Api, Arc<OnceLock<Value>>) -> BoxFuture<'static, Result<Answer, Problem>>;
 
 fn open(path: &str, name: &str, summary: &'static str, serve: Open) -> Endpoint {
     let unused = handler(|_| async { Answer::ok(&()) });

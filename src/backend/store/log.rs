@@ -2,11 +2,12 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::Table;
 use crate::protocol::Revision;
@@ -54,11 +55,13 @@ pub struct Compacted;
 #[derive(Debug)]
 pub struct Log {
     ring: Mutex<Ring>,
-    newest: watch::Sender<Revision>,
+    /// Readers wait here; they are woken in the order in which they came.
+    more: Notify,
 }
 
 #[derive(Debug)]
 struct Ring {
+    newest: Revision,
     commits: VecDeque<Arc<Commit>>,
     bytes: usize,
     most: usize,
@@ -76,21 +79,20 @@ impl Log {
     /// As [`Log::new`], with at most so many commits. With 0 the log only counts: for a store that nobody follows.
     #[must_use]
     pub fn keeping(most: usize, revision: Revision) -> Self {
-        let ring = Ring { commits: VecDeque::new(), bytes: 0, most, floor: revision };
-        Self { ring: Mutex::new(ring), newest: watch::Sender::new(revision) }
+        let ring = Ring { newest: revision, commits: VecDeque::new(), bytes: 0, most, floor: revision };
+        Self { ring: Mutex::new(ring), more: Notify::new() }
     }
 
     /// The newest revision.
     #[must_use]
     pub fn newest(&self) -> Revision {
-        *self.newest.borrow()
+        self.ring().newest
     }
 
     /// Adds a commit; for engines, in the order of revisions.
     pub fn publish(&self, commit: Arc<Commit>) {
-        let revision = commit.revision;
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner).push(commit);
-        self.newest.send_replace(revision);
+        self.ring().push(commit);
+        self.more.notify_waiters();
     }
 
     /// At most `limit` commits after `position`, oldest first; empty when there are none yet.
@@ -98,9 +100,8 @@ impl Log {
     /// # Errors
     /// When the position is too old, or newer than anything that exists.
     pub fn after(&self, position: Revision, limit: usize) -> Result<Vec<Arc<Commit>>, Compacted> {
-        let newest = self.newest();
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        if position < ring.floor || position > newest.max(ring.last()) {
+        let ring = self.ring();
+        if position < ring.floor || position > ring.newest {
             return Err(Compacted);
         }
         let start = ring.commits.partition_point(|commit| commit.revision <= position);
@@ -112,19 +113,25 @@ impl Log {
     /// # Errors
     /// As [`Log::after`].
     pub async fn wait(&self, position: Revision, limit: usize) -> Result<Vec<Arc<Commit>>, Compacted> {
-        let mut newest = self.newest.subscribe();
-        // The sender lives in `self`: it cannot be gone while we wait.
-        drop(newest.wait_for(|revision| *revision > position).await);
-        self.after(position, limit)
+        loop {
+            let mut more = pin!(self.more.notified());
+            // From here on no commit is missed.
+            more.as_mut().enable();
+            if self.newest() > position {
+                return self.after(position, limit);
+            }
+            more.await;
+        }
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Ring {
-    fn last(&self) -> Revision {
-        self.commits.back().map_or(self.floor, |commit| commit.revision)
-    }
-
     fn push(&mut self, commit: Arc<Commit>) {
+        self.newest = commit.revision;
         self.bytes += commit.size();
         self.commits.push_back(commit);
         while self.commits.len() > self.most || (self.bytes > BYTES && self.commits.len() > 1) {

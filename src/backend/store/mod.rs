@@ -7,7 +7,6 @@ mod codec;
 #[cfg(test)]
 mod conformance;
 mod log;
-#[cfg(test)]
 pub(crate) mod memory;
 mod overlay;
 mod redb;
@@ -21,10 +20,14 @@ use std::{
 
 pub use codec::{decode, encode};
 pub use log::{Change, Commit, Compacted, Log};
+pub use memory::{Kept, MemoryStore};
 pub use redb::{OpenProblem, RedbStore};
 pub use table::{Table, key, prefix_end};
 
 use crate::protocol::{Code, Problem, Revision};
+
+/// Revisions that a start skips, so that they grow also over a crash that lost volatile ones.
+const LEAP: Revision = 1 << 20;
 
 /// One row: key and value.
 pub type Row = (Vec<u8>, Vec<u8>);

@@ -62,8 +62,8 @@ async fn connect(engine: &Arc<Engine>, key: &Key, object: &Arc<DynamicObject>, b
     }
     let project = binding.spec.project.clone();
     let target = Target { url: resolved.url, project, token: resolved.token, checked: resolved.checked };
-    let http = |checked| engine.http(checked);
-    match engine.links.open(key, target, http, || listener(engine), &engine.world, &engine.drain) {
+    let exchange = |checked| engine.exchange(checked);
+    match engine.links.open(key, target, exchange, || listener(engine), &engine.world, &engine.drain) {
         Ok(link) => met(engine, key, object, binding, &link, resolved.held.or_else(|| asleep(KIND, &**object))).await,
         Err(error) => nowhere(engine, key, broken(Reason::InvalidSpec, format!("spec.url: {error}"))),
     }

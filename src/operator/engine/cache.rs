@@ -83,7 +83,9 @@ impl Cache {
         if state.buried.contains(object.metadata.uid.as_deref().unwrap_or_default()) {
             return Taken::Known;
         }
-        if object.metadata.deletion_timestamp.is_some() && object.finalizers().is_empty() {
+        // What holds a namespace stands in its spec, which is not watched.
+        let held = &*key.kind == super::NAMESPACE || !object.finalizers().is_empty();
+        if object.metadata.deletion_timestamp.is_some() && !held {
             // The answer to the removal of the last finalizer: the object is gone, and its watch event will say so.
             return Taken::Known;
         }
@@ -244,6 +246,17 @@ mod tests {
         assert!(cache.remove(&key(), Some("u")).is_some());
         assert_eq!(cache.take(&key(), object("u", "12")), Taken::Known);
         assert_eq!(cache.take(&key(), object("v", "13")), Taken::New);
+    }
+
+    #[test]
+    fn a_namespace_that_is_being_deleted_is_still_there() {
+        let mut ending = object("u", "10");
+        ending.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        let cache = Cache::default();
+        assert_eq!(cache.take(&key(), ending.clone()), Taken::Known);
+        let namespace = Key::new(super::super::NAMESPACE, "", "n");
+        assert_eq!(cache.take(&namespace, ending), Taken::New);
+        assert!(cache.get(&namespace).is_some());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
     link::{Health, Link, Listener},
 };
 use crate::{
-    protocol::client::{BadAddress, Client, Token},
+    protocol::client::{BadAddress, Client, Exchange, Token},
     runtime::{Drain, World},
 };
 
@@ -168,7 +168,7 @@ impl Links {
         &self,
         user: &Key,
         target: Target,
-        http: impl FnOnce(bool) -> reqwest::Client,
+        exchange: impl FnOnce(bool) -> Arc<dyn Exchange>,
         listener: impl FnOnce() -> Listener,
         world: &World,
         drain: &Drain,
@@ -178,7 +178,7 @@ impl Links {
         let key = LinkKey { url, project, token: digest, checked };
         let mut links = self.links();
         if !links.contains_key(&key) {
-            let client = Client::new(http(checked), &key.url, &key.project, token)?;
+            let client = Client::new(exchange(checked), &key.url, &key.project, token)?;
             let drain = drain.child();
             let link = Link::open(client, listener(), world.clone(), &drain);
             links.insert(key.clone(), Shared { link, users: [].into(), drain });

@@ -14,6 +14,7 @@ use super::{
     kind::Remark,
     outcome::Outcome,
     parents::in_use,
+    watch::only_cached,
 };
 use crate::{
     crd::{BucketDeletionPolicy as Policy, ManagementPolicy, Reason},
@@ -108,8 +109,9 @@ async fn release(engine: &Engine, key: &Key, object: &DynamicObject) -> Outcome 
     match engine.writer.remove_finalizer(key, object).await {
         Ok(true) => Outcome::Gone,
         Ok(false) => {
-            // No watch event comes for it any more.
-            engine.gone(key, Some(uid(object)));
+            if only_cached(object) {
+                engine.gone(key, Some(uid(object)));
+            }
             Outcome::Gone
         }
         Err(super::writes::WriteError::Changed) => Outcome::Failed {

@@ -2,22 +2,37 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{
-    Client,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{
+        core::v1::ObjectReference,
+        events::v1::{Event, EventSeries},
+    },
+    apimachinery::pkg::apis::meta::v1::MicroTime,
 };
-use tokio::{sync::mpsc, time::Instant};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+use tokio::sync::mpsc;
 use tracing::debug;
 
-use super::{outcome::Note, writes::MANAGER};
-use crate::{crd::Reason, runtime::Drain};
+use super::{
+    outcome::Note,
+    writes::{CALL_TIMEOUT, MANAGER},
+};
+use crate::{
+    crd::Reason,
+    runtime::{Drain, World},
+};
 
 /// Events that wait to be sent; what comes when it is full is dropped, because a pass never waits for an event.
 const WAITING: usize = 1_024;
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the same event is counted instead of told again.
-const SERIES: Duration = Duration::from_secs(6 * 60);
+/// How long an event is counted up rather than told anew.
+const REMEMBERED: Duration = Duration::from_secs(360);
+/// Of an object's name this much is in the name of its events, which has at most 253 characters with the id behind it.
+const NAME: usize = 200;
 /// Longest note that the API takes, in bytes.
 const NOTE: usize = 1_000;
 
@@ -28,10 +43,11 @@ pub struct Events(mpsc::Sender<(ObjectReference, Note)>);
 impl Events {
     /// Sends events in the background until `drain` starts.
     #[must_use]
-    pub fn start(client: Client, instance: Option<String>, drain: &Drain) -> Self {
+    pub fn start(client: Client, instance: Option<String>, world: World, drain: &Drain) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
-        let reporter = Reporter { controller: MANAGER.into(), instance };
-        drain.spawn(send(client, reporter, receiver, drain.clone()));
+        let instance = instance.unwrap_or_else(|| MANAGER.to_owned());
+        let recorder = Recorder { client, instance, world, told: BTreeMap::new() };
+        drain.spawn(send(recorder, receiver, drain.clone()));
         Self(sender)
     }
 
@@ -43,18 +59,7 @@ impl Events {
     }
 }
 
-/// What was told of an object for a reason, and who counts how often.
-struct Series {
-    note: String,
-    recorder: Recorder,
-    last: Instant,
-}
-
-/// About whom, whether something is wrong, and for which reason.
-type Topic = (Option<String>, bool, Reason);
-
-async fn send(client: Client, reporter: Reporter, mut notes: mpsc::Receiver<(ObjectReference, Note)>, drain: Drain) {
-    let mut told = BTreeMap::<Topic, Series>::new();
+async fn send(mut recorder: Recorder, mut notes: mpsc::Receiver<(ObjectReference, Note)>, drain: Drain) {
     loop {
         let next = tokio::select! {
             biased;
@@ -62,32 +67,72 @@ async fn send(client: Client, reporter: Reporter, mut notes: mpsc::Receiver<(Obj
             () = drain.wait() => return,
         };
         let Some((about, note)) = next else { return };
-        told.retain(|_, series| series.last.elapsed() < SERIES);
-        // A recorder counts what comes again and keeps the first text: another text starts anew.
-        let text = shortened(&note.message);
-        let fresh = || Series {
-            note: text.clone(),
-            recorder: Recorder::new(client.clone(), reporter.clone()),
-            last: Instant::now(),
-        };
-        let series = told.entry((about.uid.clone(), note.warning, note.reason)).or_insert_with(fresh);
-        if series.note != text {
-            *series = fresh();
-        }
-        series.last = Instant::now();
-        let event = Event {
-            type_: if note.warning { EventType::Warning } else { EventType::Normal },
-            reason: note.reason.to_string(),
-            note: Some(text.clone()),
-            action: "Reconcile".into(),
-            secondary: None,
-        };
-        match tokio::time::timeout(CALL_TIMEOUT, series.recorder.publish(&event, &about)).await {
+        match tokio::time::timeout(CALL_TIMEOUT, recorder.publish(about, &note)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => debug!(%error, "an event was not taken"),
             Err(_) => debug!("an event was not taken in time"),
         }
     }
+}
+
+/// What an event is about: the object's UID, whether something is wrong, and the reason.
+type Topic = (Option<String>, bool, Reason);
+
+/// What was last told about it. Another text is another event: an event keeps the text that it was made with.
+struct Told {
+    name: String,
+    note: String,
+    count: i32,
+    last: Timestamp,
+}
+
+struct Recorder {
+    client: Client,
+    instance: String,
+    world: World,
+    told: BTreeMap<Topic, Told>,
+}
+
+impl Recorder {
+    async fn publish(&mut self, about: ObjectReference, note: &Note) -> kube::Result<()> {
+        let now = self.world.now();
+        self.told.retain(|_, told| now.duration_since(told.last).unsigned_abs() < REMEMBERED);
+        let (topic, text) = ((about.uid.clone(), note.warning, note.reason), shortened(&note.message));
+        // Events about objects of the cluster live there.
+        let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        let events = Api::<Event>::namespaced(self.client.clone(), &namespace);
+        if let Some(told) = self.told.get_mut(&topic).filter(|told| told.note == text) {
+            (told.count, told.last) = (told.count + 1, now);
+            let series = EventSeries { count: told.count, last_observed_time: MicroTime(now) };
+            events.patch(&told.name, &PatchParams::default(), &Patch::Merge(json!({"series": series}))).await?;
+            return Ok(());
+        }
+        let name = self.world.id(&stem(about.name.as_deref().unwrap_or(MANAGER)));
+        events.create(&PostParams::default(), &self.event(name.clone(), namespace, about, note, now)).await?;
+        self.told.insert(topic, Told { name, note: text, count: 1, last: now });
+        Ok(())
+    }
+
+    fn event(&self, name: String, namespace: String, about: ObjectReference, note: &Note, now: Timestamp) -> Event {
+        Event {
+            metadata: ObjectMeta { name: Some(name), namespace: Some(namespace), ..ObjectMeta::default() },
+            action: Some("Reconcile".to_owned()),
+            reason: Some(note.reason.to_string()),
+            note: Some(shortened(&note.message)),
+            type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
+            event_time: Some(MicroTime(now)),
+            regarding: Some(about),
+            reporting_controller: Some(MANAGER.to_owned()),
+            reporting_instance: Some(self.instance.clone()),
+            ..Event::default()
+        }
+    }
+}
+
+/// The beginning of an object's name that leaves room for an id behind it, and is a name itself.
+fn stem(name: &str) -> String {
+    let end = name.char_indices().nth(NAME).map_or(name.len(), |(end, _)| end);
+    name[..end].trim_end_matches(['.', '-']).to_owned()
 }
 
 fn shortened(message: &str) -> String {

@@ -62,7 +62,10 @@ use self::{
     writes::Writer,
 };
 use crate::{
-    protocol::{Owner, Permission, RetireOptions, client::CallError},
+    protocol::{
+        Owner, Permission, RetireOptions,
+        client::{CallError, Exchange},
+    },
     runtime::{
         Drain, Metrics, Queue, World,
         queue::{Keyed, Trigger},
@@ -114,8 +117,9 @@ pub struct Engine {
     /// Namespaces that are watched; empty: all.
     namespaces: Vec<String>,
     addresses: Addresses,
-    trusted_http: reqwest::Client,
-    checked_http: reqwest::Client,
+    /// To addresses of administrators, and of tenants.
+    trusted: Arc<dyn Exchange>,
+    checked: Arc<dyn Exchange>,
     definitions: Definitions,
     events: Events,
     metrics: Metrics,
@@ -166,8 +170,8 @@ impl Engine {
         self.kinds.values().flat_map(|kind| &kind.permissions)
     }
 
-    fn http(&self, checked: bool) -> reqwest::Client {
-        if checked { self.checked_http.clone() } else { self.trusted_http.clone() }
+    fn exchange(&self, checked: bool) -> Arc<dyn Exchange> {
+        if checked { self.checked.clone() } else { self.trusted.clone() }
     }
 
     fn outbound(&self, url: &Url) -> Result<(), String> {

@@ -16,7 +16,7 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 use super::{
     Engine, backends, bindings,
     cache::Subject,
-    common::{generation, requested_at, uid},
+    common::{deleting, generation, has_finalizer, requested_at, uid},
     key::Key,
     kind::Remark,
     leadership::Leadership,
@@ -151,7 +151,9 @@ async fn follow_up(
                     verdict = sooner(verdict, Duration::ZERO);
                 }
             }
-            Err(WriteError::Gone | WriteError::Changed) => {}
+            // If so, the watch says it too, and the next pass finds nothing to do; but what answered may not have been the
+            // API server, and then nothing else would bring that pass.
+            Err(WriteError::Gone | WriteError::Changed) => verdict = Verdict::Failed,
             Err(error) => {
                 warn!(%error, "the status could not be stored");
                 verdict = Verdict::Failed;
@@ -163,7 +165,16 @@ async fn follow_up(
     if let Some(rest) = conclusion.usage_in {
         verdict = sooner(verdict, rest);
     }
+    if finding.outcome == Outcome::Gone && unbelieved(object, engine.cache.get(key).as_deref()) {
+        verdict = Verdict::Failed;
+    }
     (verdict, result(&finding.outcome, verdict))
+}
+
+/// Whether a call was told that the object is gone while the cache has it as it was: if it is true, the watch will say so;
+/// until then it is not a reason to forget the object.
+fn unbelieved(seen: &DynamicObject, cached: Option<&DynamicObject>) -> bool {
+    cached.is_some_and(|now| uid(now) == uid(seen) && (has_finalizer(now) || !deleting(now)))
 }
 
 /// How much longer the usage in a status stays as it is. One that was stored before this process began counts from now.
@@ -304,6 +315,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_object_is_gone_when_the_watch_says_so() {
+        let object = |uid: &str, deleting: bool, held: bool| -> DynamicObject {
+            let finalizers = if held { json!([crate::crd::FINALIZER]) } else { json!([]) };
+            let at = deleting.then_some("2026-01-01T00:00:00Z");
+            let metadata = json!({"name": "a", "uid": uid, "finalizers": finalizers, "deletionTimestamp": at});
+            serde_json::from_value(json!({"metadata": metadata})).unwrap()
+        };
+        let seen = object("u", true, true);
+        assert!(unbelieved(&seen, Some(&object("u", true, true))));
+        assert!(unbelieved(&seen, Some(&object("u", false, false))));
+        assert!(!unbelieved(&seen, Some(&object("u", true, false))), "we let go of it");
+        assert!(!unbelieved(&seen, Some(&object("other", true, true))), "a namesake has passes of its own");
+        assert!(!unbelieved(&seen, None));
+    }
 
     #[test]
     fn an_edit_during_a_pass_is_seen_in_the_answer_to_its_status() {

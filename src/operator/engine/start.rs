@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     crd::{LoopbackBackend, ProjectBinding},
-    protocol::client::http,
+    protocol::client::{Exchange, http},
     rules::outbound::Outbound,
     runtime::{Backoff, Drain, Health, Metrics, Queue, World},
 };
@@ -54,6 +54,8 @@ pub struct Options {
     pub instance: Option<String>,
     /// How it stands for leadership; absent: it is alone.
     pub leadership: Option<leadership::Settings>,
+    /// What carries calls to backends. Absent: the network.
+    pub exchange: Option<Arc<dyn Exchange>>,
     /// The kinds.
     pub kinds: Vec<Registered>,
 }
@@ -94,12 +96,17 @@ pub async fn start(
     let resources = own.into_iter().chain(kinds.values().map(|kind| kind.resource.clone()));
     let writer = Writer::new(options.client.clone(), cache.clone(), resources);
     let addresses = Addresses::new(options.outbound);
+    let (trusted, checked) = match options.exchange {
+        Some(exchange) => (exchange.clone(), exchange),
+        None => network(&addresses).map_err(StartError::Http)?,
+    };
     // Secrets wake passes through the engine, which does not exist yet.
     let later: Arc<OnceLock<Weak<Engine>>> = Arc::default();
     let secrets = Secrets::new(options.client.clone(), waker(&later), drain.clone());
     let stats = queue.clone();
     metrics.follow_queue(move || stats.stats());
     let definitions = Definitions::new(options.client.clone(), options.namespaces.is_empty());
+    let events = Events::start(options.client.clone(), options.instance, world.clone(), &drain);
     let engine = Arc::new(Engine {
         cluster,
         own_backend: options.backend_url,
@@ -113,11 +120,11 @@ pub async fn start(
         kinds,
         memories: std::sync::Mutex::default(),
         namespaces: options.namespaces,
-        trusted_http: http().build().map_err(StartError::Http)?,
-        checked_http: http().dns_resolver(Arc::new(addresses.clone())).build().map_err(StartError::Http)?,
+        trusted,
+        checked,
         addresses,
         definitions,
-        events: Events::start(options.client.clone(), options.instance, &drain),
+        events,
         metrics,
         passes: AtomicU64::new(1),
         drain,
@@ -133,6 +140,12 @@ pub async fn start(
         passes.spawn(engine.drain.track(runner::work(engine.clone(), leadership.clone())));
     }
     Ok(engine)
+}
+
+/// The network, for addresses of administrators and for those of tenants, which are checked when they are resolved.
+fn network(addresses: &Addresses) -> reqwest::Result<(Arc<dyn Exchange>, Arc<dyn Exchange>)> {
+    let checked = http().dns_resolver(Arc::new(addresses.clone())).build()?;
+    Ok((Arc::new(http().build()?), Arc::new(checked)))
 }
 
 async fn cluster_id(client: Client) -> Result<String, StartError> {

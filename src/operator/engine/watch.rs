@@ -52,6 +52,9 @@ impl Backoff for Retry {
     }
 }
 
+/// Marks an object in the cache, and nowhere else.
+const OVERRUN: &str = "loopback.cloud/overrun";
+
 /// What a watch is about.
 pub(super) struct Watch {
     pub resource: ApiResource,
@@ -210,7 +213,13 @@ fn on_its_way_out(mut object: DynamicObject, now: Timestamp) -> DynamicObject {
         "deleted in spite of its finalizer; what it has in the backend is deleted now"
     );
     object.metadata.deletion_timestamp = Some(Time(now));
+    object.annotations_mut().insert(OVERRUN.to_owned(), String::new());
     object
+}
+
+/// Whether an object is only in the cache: its watch has said that it is gone, and says no more of it.
+pub(super) fn only_cached(object: &DynamicObject) -> bool {
+    object.annotations().contains_key(OVERRUN)
 }
 
 /// Why the new version of an object deserves a pass.

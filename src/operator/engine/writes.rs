@@ -88,15 +88,9 @@ impl Writer {
     /// # Errors
     /// See [`WriteError`].
     pub async fn status(&self, key: &Key, object: &DynamicObject, status: &Value) -> Result<DynamicObject, WriteError> {
-        let resource = self.resource(key)?;
-        let body = json!({
-            "apiVersion": resource.api_version,
-            "kind": resource.kind,
-            "metadata": {"name": object.name_any(), "uid": uid(object)},
-            "status": status,
-        });
         let api = self.api(key)?;
-        let (parameters, patch) = (PatchParams::apply(MANAGER).force(), Patch::Apply(body));
+        let patch = json_patch_of(&status_stored(object, status))?;
+        let (parameters, patch) = (PatchParams::default(), Patch::<Value>::Json(patch));
         let mut stored = bounded(api.patch_status(&key.name, &parameters, &patch)).await?;
         trim(&mut stored);
         self.fold(key, stored.clone());
@@ -104,8 +98,7 @@ impl Writer {
     }
 
     async fn patch(&self, key: &Key, patch: &Value) -> Result<Arc<DynamicObject>, WriteError> {
-        let patch: json_patch::Patch =
-            serde_json::from_value(patch.clone()).map_err(|error| WriteError::Failed(error.to_string()))?;
+        let patch = json_patch_of(patch)?;
         let api = self.api(key)?;
         let parameters = PatchParams::default();
         let patch = Patch::<Value>::Json(patch);
@@ -145,6 +138,19 @@ async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Wr
     }
 }
 
+fn json_patch_of(patch: &Value) -> Result<json_patch::Patch, WriteError> {
+    serde_json::from_value(patch.clone()).map_err(|error| WriteError::Failed(error.to_string()))
+}
+
+/// A test is the only thing that keeps a status from a namesake that was created meanwhile: of what is applied or merged into
+/// `/status` the API server takes the status alone, and looks at no UID.
+fn status_stored(object: &DynamicObject, status: &Value) -> Value {
+    json!([
+        {"op": "test", "path": "/metadata/uid", "value": uid(object)},
+        {"op": "add", "path": "/status", "value": status},
+    ])
+}
+
 /// Tests the UID as well: a namesake that was created meanwhile is not touched.
 fn finalizer_added(object: &DynamicObject) -> Value {
     let same = json!({"op": "test", "path": "/metadata/uid", "value": uid(object)});
@@ -175,6 +181,17 @@ mod tests {
     fn object(finalizers: &[&str]) -> DynamicObject {
         let metadata = json!({"name": "a", "uid": "u", "finalizers": finalizers});
         serde_json::from_value(json!({"apiVersion": "v1", "kind": "K", "metadata": metadata})).unwrap()
+    }
+
+    #[test]
+    fn a_status_reaches_no_namesake() {
+        let patch = json_patch_of(&status_stored(&object(&[]), &json!({"id": "lb-1"}))).unwrap();
+        let namesake = |uid: &str| json!({"metadata": {"name": "a", "uid": uid}, "status": {"id": "old", "more": 1}});
+        let (mut same, mut other) = (namesake("u"), namesake("v"));
+        json_patch::patch(&mut same, &patch).unwrap();
+        assert_eq!(same["status"], json!({"id": "lb-1"}));
+        assert!(json_patch::patch(&mut other, &patch).is_err());
+        assert_eq!(other, namesake("v"));
     }
 
     #[test]

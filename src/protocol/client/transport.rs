@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
-use reqwest::{RequestBuilder, Response, header};
+use reqwest::{Request, Response, header};
 use serde::de::DeserializeOwned;
 
-use super::{CALL_TIMEOUT, CallError, FEED_SILENCE};
+use super::{CALL_TIMEOUT, CallError, Exchange, FEED_SILENCE};
 use crate::protocol::{Code, Frame, Problem};
 
 /// Largest answer to a call, in bytes; what is larger is not from a backend of ours.
@@ -13,9 +13,9 @@ const ANSWER_LIMIT: usize = 8 << 20;
 /// Largest line of the feed, in bytes.
 const LINE_LIMIT: usize = 4 << 20;
 
-pub(super) async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, CallError> {
+pub(super) async fn read<T: DeserializeOwned>(exchange: &dyn Exchange, request: Request) -> Result<T, CallError> {
     tokio::time::timeout(CALL_TIMEOUT, async {
-        let bytes = whole(send(request).await?).await?;
+        let bytes = whole(send(exchange, request).await?).await?;
         serde_json::from_slice(&bytes)
             .map_err(|error| CallError::Doubtful(format!("not the JSON that was expected: {error}")))
     })
@@ -28,8 +28,8 @@ pub(super) fn silent(what: &str) -> CallError {
 }
 
 /// Sends, and turns what is not a success into an error.
-pub(super) async fn send(request: RequestBuilder) -> Result<Response, CallError> {
-    let answer = request.send().await.map_err(transport)?;
+pub(super) async fn send(exchange: &dyn Exchange, request: Request) -> Result<Response, CallError> {
+    let answer = exchange.send(request).await?;
     let status = answer.status();
     if status.is_success() {
         return Ok(answer);
@@ -58,7 +58,7 @@ fn retry_after(answer: &Response) -> Option<u64> {
 }
 
 /// Errors of the HTTP client without the URL, whose query or path might one day hold what should not be printed.
-fn transport(error: reqwest::Error) -> CallError {
+pub(super) fn transport(error: reqwest::Error) -> CallError {
     let connecting = error.is_connect() || error.is_builder();
     let text = chain(&error.without_url());
     if connecting { CallError::Unreachable(text) } else { CallError::Doubtful(text) }

@@ -79,16 +79,17 @@ fn monitoring_object() -> Law {
 }
 
 fn monitoring_condition() -> Law {
-    let spec = |threshold: &str| {
-        json!({"objectRef": {"name": PARENT}, "parameter": "timing.total", "operator": "GreaterThan",
-            "threshold": threshold})
+    // What is always measured and never below: a state that changes would be news.
+    let spec = |hold: &str| {
+        json!({"objectRef": {"name": PARENT}, "parameter": "response.up", "operator": "LessThan", "threshold": 0,
+            "for": hold})
     };
     Law {
         kind: "MonitoringCondition",
         collection: "monitoring/conditions",
-        a: spec("500ms"),
-        b: Some(spec("600ms")),
-        tampering: json!({"threshold": "700ms"}),
+        a: spec("10s"),
+        b: Some(spec("20s")),
+        tampering: json!({"for": "30s"}),
         parent: Some(Box::new(monitoring_object())),
     }
 }

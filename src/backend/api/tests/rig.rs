@@ -214,7 +214,7 @@ impl Rig {
 
     /// The client that operators use.
     pub(super) fn client(&self, token: &str) -> Client {
-        Client::new(self.http.clone(), &self.url("/"), "shop", Token::new(token).unwrap()).unwrap()
+        Client::new(Arc::new(self.http.clone()), &self.url("/"), "shop", Token::new(token).unwrap()).unwrap()
     }
 
     /// Waits until the object is gone.

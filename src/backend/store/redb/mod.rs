@@ -19,11 +19,9 @@ use self::{
     rows::{ROWS, Rows, engine},
     writer::{Queued, Writer},
 };
-use super::{BoxFuture, Ended, Identity, Job, Log, Look, Store, StoreProblem, Table, View, decode, encode};
+use super::{BoxFuture, Ended, Identity, Job, LEAP, Log, Look, Store, StoreProblem, Table, View, decode, encode};
 use crate::{protocol::Revision, runtime::World};
 
-/// Revisions that a start skips, so that they grow also over a crash that lost volatile ones.
-const LEAP: Revision = 1 << 20;
 /// Jobs that wait for the writer before callers have to.
 const QUEUE: usize = 1024;
 /// Memory for pages.

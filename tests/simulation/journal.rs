@@ -1,0 +1,108 @@
+//! What crossed the boundary of a server, in the order in which the servers took it: the witness of the oracles.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use tokio::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The API server.
+    Kube,
+    /// The backend.
+    Wire,
+}
+
+/// One request that a server has answered.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub at: Duration,
+    pub side: Side,
+    pub who: &'static str,
+    pub verb: String,
+    pub path: String,
+    pub body: Value,
+    pub condition: Option<String>,
+    pub status: u16,
+}
+
+impl Entry {
+    /// Whether it may have changed something.
+    pub fn writes(&self) -> bool {
+        self.verb != "GET"
+    }
+
+    /// Whether the server did it.
+    pub fn done(&self) -> bool {
+        self.writes() && (200..300).contains(&self.status)
+    }
+}
+
+/// All entries, and the laws that were seen broken on the way.
+#[derive(Clone)]
+pub struct Journal(Arc<Mutex<State>>);
+
+struct State {
+    began: Instant,
+    entries: Vec<Entry>,
+    broken: Vec<String>,
+    /// Ends the run: it writes without end.
+    full: CancellationToken,
+}
+
+/// Writes of one run; the busiest that is well has far fewer.
+const MOST: usize = 5_000;
+
+impl Journal {
+    pub fn new() -> Self {
+        let full = CancellationToken::new();
+        Self(Arc::new(Mutex::new(State { began: Instant::now(), entries: Vec::new(), broken: Vec::new(), full })))
+    }
+
+    /// Cancelled once nobody may hope that the run calms down.
+    pub fn full(&self) -> CancellationToken {
+        self.state().full.clone()
+    }
+
+    pub fn now(&self) -> Duration {
+        self.state().began.elapsed()
+    }
+
+    pub fn add(&self, entry: Entry) {
+        let mut state = self.state();
+        state.entries.push(entry);
+        if state.entries.len() == MOST {
+            state.broken.push(format!("L2: {MOST} writes"));
+            state.full.cancel();
+        }
+    }
+
+    /// A law does not hold.
+    pub fn broken(&self, law: &str, what: impl std::fmt::Display) {
+        let mut state = self.state();
+        let at = state.began.elapsed();
+        if state.broken.len() < 20 {
+            state.broken.push(format!("{law} at {at:?}: {what}"));
+        }
+    }
+
+    /// The laws that were seen broken.
+    pub fn verdict(&self) -> Vec<String> {
+        self.state().broken.clone()
+    }
+
+    pub fn len(&self) -> usize {
+        self.state().entries.len()
+    }
+
+    /// Looks at all entries from `start`.
+    pub fn read<T>(&self, start: usize, look: impl FnOnce(&[Entry]) -> T) -> T {
+        look(&self.state().entries[start..])
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,23 @@
+//! The laws of the core under every schedule that a seed can draw: operator and backend in one thread on a paused clock, over
+//! an API server and a store in memory.
+//!
+//! `SIMULATION_SEEDS` says how many seeds `seeds` runs, `SIMULATION_FIRST` from where. A failure prints the line that replays
+//! it.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[allow(dead_code, reason = "the suite compares all of it with the real one")]
+mod apiserver;
+mod backend;
+mod faults;
+mod journal;
+mod kinds;
+mod line;
+mod mutants;
+mod operator;
+mod oracles;
+mod planes;
+mod runs;
+mod server;
+mod workload;
+mod world;

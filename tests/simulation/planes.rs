@@ -1,0 +1,61 @@
+//! A plane that makes everything real after a while, and lets go of what is deleted after another.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use loopback_operator::{
+    backend::plane::{IntentChange, Intents, Reporter},
+    protocol::{Phase, RawObject},
+    runtime::{Drain, World},
+};
+use serde_json::{Value, json};
+
+/// Longest time until something is real, or let go.
+const LAG: Duration = Duration::from_secs(2);
+
+/// One plane for the collections of a service.
+pub async fn run(mut intents: Intents, reality: Reporter, world: World, drain: Drain) {
+    let mut work = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = drain.wait() => return,
+            Some(()) = work.next() => {}
+            change = intents.recv() => {
+                let Some(change) = change else { return };
+                let IntentChange::Present { collection, object, chosen, .. } = change else { continue };
+                let (lag, reality) = (world.up_to(LAG), reality.clone());
+                work.push(async move {
+                    tokio::time::sleep(lag).await;
+                    match object.phase {
+                        Phase::Live => {
+                            let state = state(&collection, &object, &chosen);
+                            reality.report(&object.id, object.intent_revision, state, BTreeMap::new()).await;
+                        }
+                        Phase::Deleting => reality.released(&object.id).await,
+                    }
+                });
+            }
+        }
+    }
+}
+
+fn state(collection: &str, object: &RawObject, chosen: &Value) -> Value {
+    let text = |pointer: &str| chosen.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    match collection {
+        "load-balancers" => {
+            let services = object.intent["services"].as_object().into_iter().flatten();
+            let services: BTreeMap<_, _> =
+                services.map(|(name, _)| (name, json!({"healthyTargets": 1, "targets": 1}))).collect();
+            json!({"addresses": chosen["addresses"], "services": services})
+        }
+        "object-stores" => json!({"endpoint": "http://s3.example.dev", "region": text("/region"),
+            "provider": text("/provider"), "usage": {"objects": 0, "bytes": 0}}),
+        "object-stores/credentials" => json!({"accessKeyId": text("/accessKeyId"), "endpoint": "http://s3.example.dev",
+            "region": "local-1", "bucketName": "shop"}),
+        "dns-zones" => json!({"nameServers": ["ns.example.dev"], "records": 0, "overlaps": [], "serial": 1}),
+        "dns-zones/records" => json!({"state": "Served"}),
+        "monitoring/objects" => json!({"up": true, "reason": "", "message": ""}),
+        _ => Value::Null,
+    }
+}
