@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     crd::{BucketDeletionPolicy as Policy, ManagementPolicy, Reason},
-    protocol::{RawObject, RetireOptions, client::CallError, object_storage::member},
+    protocol::{Phase, RawObject, RetireOptions, client::CallError, object_storage::member},
 };
 
 /// One pass of a resource that is being deleted.
@@ -70,8 +70,10 @@ impl Work<'_> {
     /// What the backend still has of this owner; `None` once it has nothing and never will.
     async fn retire(&self) -> Result<Option<Arc<RawObject>>, Outcome> {
         let options = RetireOptions { purge: self.purges() };
+        // A backend that was started on an older copy of its store has forgotten that it was told.
+        let forgotten = self.held().is_some_and(|object| object.phase == Phase::Live);
         // Purge may be given while the deletion waits already.
-        if self.engine.memory(self.key, |memory| memory.retired.as_ref() != Some(&options)) {
+        if forgotten || self.engine.memory(self.key, |memory| memory.retired.as_ref() != Some(&options)) {
             let began = Instant::now();
             let answer = self.link.client.retire(&self.owner, &options).await;
             self.engine.count("retire", &answer, began.elapsed());
@@ -86,7 +88,11 @@ impl Work<'_> {
                 None => return Ok(None),
             }
         }
-        Ok(self.link.look(|mirror| mirror.of_owner(self.collection, &self.owner.cluster, &self.owner.uid)))
+        Ok(self.held())
+    }
+
+    fn held(&self) -> Option<Arc<RawObject>> {
+        self.link.look(|mirror| mirror.of_owner(self.collection, &self.owner.cluster, &self.owner.uid))
     }
 
     fn purges(&self) -> bool {
