@@ -141,7 +141,11 @@ fn services(world: &World) -> Vec<Vec<Collection>> {
         |view, name| Ok(domains::owner_of_domain(view, name)?.map(|domain| domain.organization));
     vec![
         load_balancing::collections(Arc::new(balancing)),
-        object_storage::collections(object_storage::Providers::default(), world.clone(), object_storage::Meter::default()),
+        object_storage::collections(
+            object_storage::Providers::default(),
+            world.clone(),
+            object_storage::Meter::default(),
+        ),
         dns::collections(owner_of),
         monitoring::collections(Outbound::default()),
     ]
