@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -213,6 +214,7 @@ def refusals():
 
 def writes():
     """Puts until the server is gone, and prints what was answered."""
+    printing = threading.Lock()
 
     def write(writer):
         for n in range(100_000):
@@ -221,7 +223,8 @@ def writes():
                 put(key, body)
             except (BotoCoreError, ClientError):
                 return
-            print(json.dumps([key, hashlib.sha256(body).hexdigest()]), flush=True)
+            with printing:
+                print(json.dumps([key, hashlib.sha256(body).hexdigest()]), flush=True)
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         list(pool.map(write, range(4)))

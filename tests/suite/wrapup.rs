@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::rbac::v1::PolicyRule;
 use loopback_operator::dev::apply::parse;
 use serde_json::{Value, json};
 
@@ -28,9 +28,9 @@ fn granted() -> BTreeSet<Right> {
     for file in ["roles.yaml", "role-secrets.yaml", "role-leases.yaml"] {
         let text = std::fs::read_to_string(root().join("deploy").join(file)).expect("a manifest");
         for object in parse(&text).expect("manifests") {
-            // What we read of a Role and of a ClusterRole is the same.
-            let Ok(role) = object.try_parse::<ClusterRole>() else { continue };
-            for rule in role.rules.into_iter().flatten() {
+            // Roles and ClusterRoles have them, bindings do not.
+            let Some(rules) = object.data.get("rules") else { continue };
+            for rule in serde_json::from_value::<Vec<PolicyRule>>(rules.clone()).expect("rules") {
                 for resource in rule.resources.iter().flatten() {
                     for group in rule.api_groups.iter().flatten() {
                         rights.extend(rule.verbs.iter().map(|verb| (verb.clone(), format!("{group}/{resource}"))));
