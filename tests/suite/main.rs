@@ -10,6 +10,7 @@ mod dns;
 mod domains;
 mod drift;
 mod exports;
+mod hostile;
 mod house;
 mod laws;
 mod monitoring;
