@@ -45,6 +45,15 @@ impl Token {
     }
 }
 
+impl Token {
+    /// What was received, without the token where somebody quotes it back. `None`: it is not in there.
+    fn struck_from(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        // one that is shorter would be found in any text
+        let text = std::str::from_utf8(bytes).ok().filter(|_| self.0.len() >= 16)?;
+        text.contains(&*self.0).then(|| text.replace(&*self.0, "(token)").into_bytes())
+    }
+}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(..)")
@@ -123,7 +132,11 @@ impl Client {
     /// # Errors
     /// See [`CallError`].
     pub async fn view(&self) -> Result<ProjectView, CallError> {
-        read(self.request(Method::GET, &[])?).await
+        let view: ProjectView = read(self.request(Method::GET, &[])?, &self.token).await?;
+        match view.overlong() {
+            None => Ok(view),
+            Some(what) => Err(CallError::Doubtful(format!("the project has {what} that is too long to be one"))),
+        }
     }
 
     /// One object. `None` when it does not exist.
@@ -131,7 +144,7 @@ impl Client {
     /// # Errors
     /// See [`CallError`].
     pub async fn get<'a>(&self, at: impl Into<Route<'a>>, id: &'a str) -> Result<Option<RawObject>, CallError> {
-        match read(self.request(Method::GET, &at.into().path(&[id]))?).await {
+        match read(self.request(Method::GET, &at.into().path(&[id]))?, &self.token).await {
             Ok(object) => Ok(Some(object)),
             Err(error) if error.code() == Some(Code::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -144,7 +157,7 @@ impl Client {
     /// See [`CallError`].
     pub async fn owned_by<'a>(&self, at: impl Into<Route<'a>>, owner: &Owner) -> Result<Option<RawObject>, CallError> {
         let query = [("owner.cluster", owner.cluster.as_str()), ("owner.uid", &owner.uid)];
-        let page: Page<RawObject> = read(self.query(Method::GET, &at.into().path(&[]), &query)?).await?;
+        let page: Page<RawObject> = read(self.query(Method::GET, &at.into().path(&[]), &query)?, &self.token).await?;
         Ok(page.items.into_iter().next())
     }
 
@@ -153,7 +166,7 @@ impl Client {
     /// # Errors
     /// See [`CallError`]; [`Code::Exists`] with the id when the owner has one, [`Code::OwnerRetired`] when it never may again.
     pub async fn create<'a>(&self, at: impl Into<Route<'a>>, create: &Create) -> Result<RawObject, CallError> {
-        read(self.request(Method::POST, &at.into().path(&[]))?.json(create)).await
+        read(self.request(Method::POST, &at.into().path(&[]))?.json(create), &self.token).await
     }
 
     /// Changes an intent by a merge patch (RFC 7396), if it is still at `etag`.
@@ -168,7 +181,7 @@ impl Client {
         patch: &Value,
     ) -> Result<RawObject, CallError> {
         let request = self.request(Method::PATCH, &at.into().path(&[id]))?.header(header::IF_MATCH, quoted(etag));
-        read(body(request, "application/merge-patch+json", patch)?).await
+        read(body(request, "application/merge-patch+json", patch)?, &self.token).await
     }
 
     /// Sets the owner of an object if it is the one that the caller saw.
@@ -181,7 +194,7 @@ impl Client {
         id: &'a str,
         claim: &Claim,
     ) -> Result<RawObject, CallError> {
-        read(self.request(Method::PUT, &at.into().path(&[id, "owner"]))?.json(claim)).await
+        read(self.request(Method::PUT, &at.into().path(&[id, "owner"]))?.json(claim), &self.token).await
     }
 
     /// The secret that was minted for an object and is not acknowledged yet. May be repeated.
@@ -189,7 +202,7 @@ impl Client {
     /// # Errors
     /// See [`CallError`]; [`Code::NotFound`] when no delivery is pending (any more).
     pub async fn fetch_secret<'a>(&self, at: impl Into<Route<'a>>, id: &'a str) -> Result<Delivered, CallError> {
-        read(self.request(Method::GET, &at.into().path(&[id, "secret"]))?).await
+        read(self.request(Method::GET, &at.into().path(&[id, "secret"]))?, &self.token).await
     }
 
     /// Says that the secret is safe with its holder: it can never be fetched again. May be repeated.
@@ -202,7 +215,8 @@ impl Client {
         id: &'a str,
         delivery: &DeliveryRef,
     ) -> Result<RawObject, CallError> {
-        read(self.request(Method::POST, &at.into().path(&[id, "secret", "acknowledge"]))?.json(delivery)).await
+        read(self.request(Method::POST, &at.into().path(&[id, "secret", "acknowledge"]))?.json(delivery), &self.token)
+            .await
     }
 
     /// Revokes the present secret and mints another, whose delivery is then pending.
@@ -216,7 +230,7 @@ impl Client {
         id: &'a str,
         delivery: &DeliveryRef,
     ) -> Result<RawObject, CallError> {
-        read(self.request(Method::POST, &at.into().path(&[id, "reissue"]))?.json(delivery)).await
+        read(self.request(Method::POST, &at.into().path(&[id, "reissue"]))?.json(delivery), &self.token).await
     }
 
     /// Retires an owner for good and deletes its object. May be repeated.
@@ -226,7 +240,7 @@ impl Client {
     /// same, and the object goes when the call is repeated after them.
     pub async fn retire(&self, owner: &Owner, options: &RetireOptions) -> Result<Retired, CallError> {
         let query: &[(&str, &str)] = if options.purge { &[("purge", "true")] } else { &[] };
-        read(self.query(Method::DELETE, &["owners", &owner.cluster, &owner.uid], query)?).await
+        read(self.query(Method::DELETE, &["owners", &owner.cluster, &owner.uid], query)?, &self.token).await
     }
 
     /// Follows the feed, from `after` or from a snapshot. The stream ends after an error or when the backend ends it.
@@ -239,8 +253,9 @@ impl Client {
     ) -> Result<impl Stream<Item = Result<Frame, CallError>> + Send + use<>, CallError> {
         let after = after.map(|cursor| ("after", cursor.0.as_str()));
         let request = self.query(Method::GET, &["changes"], after.as_slice())?;
-        let answer = tokio::time::timeout(CALL_TIMEOUT, send(request)).await.map_err(|_| silent("the feed"))??;
-        Ok(lines(answer))
+        let answer =
+            tokio::time::timeout(CALL_TIMEOUT, send(request, &self.token)).await.map_err(|_| silent("the feed"))??;
+        Ok(lines(answer, self.token.clone()))
     }
 
     fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, CallError> {

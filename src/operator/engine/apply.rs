@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_field_is_named_and_retry_after_is_honoured() {
         let Outcome::Stalled { why, .. } = judge(&Problem::invalid("/services/web/port", "no")) else { panic!() };
-        assert!(why.message.contains("/services/web/port"));
+        assert!(why.message.contains("spec.services.web.port"), "{}", why.message);
         let slow = Problem { retry_after: Some(7), ..Problem::new(Code::Throttled, "slow") };
         assert!(matches!(judge(&slow), Outcome::Failed { at_least, .. } if at_least == Duration::from_secs(7)));
     }

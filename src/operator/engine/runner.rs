@@ -152,6 +152,11 @@ async fn follow_up(
                 }
             }
             Err(WriteError::Gone | WriteError::Changed) => {}
+            Err(error @ WriteError::Refused(_)) => {
+                warn!(%error, "the status is refused");
+                confess(engine, key, object, &error).await;
+                verdict = Verdict::Failed;
+            }
             Err(error) => {
                 warn!(%error, "the status could not be stored");
                 verdict = Verdict::Failed;
@@ -164,6 +169,26 @@ async fn follow_up(
         verdict = sooner(verdict, rest);
     }
     (verdict, result(&finding.outcome, verdict))
+}
+
+/// What the backend says does not fit into a status: the status says that instead of nothing.
+async fn confess(engine: &Engine, key: &Key, object: &DynamicObject, refusal: &WriteError) {
+    let absent = Value::Null;
+    let before = Before {
+        generation: generation(object),
+        status: object.data.get("status").unwrap_or(&absent),
+        requested_at: requested_at(object),
+        now: engine.world.now(),
+        usage_rest: Duration::ZERO,
+    };
+    let why = Remark::new(Reason::Error, format!("The backend's answer does not fit into the status. {refusal}"));
+    let outcome = Outcome::Failed { why, at_least: Duration::ZERO };
+    let finding = Finding { fields: Some(serde_json::Map::new()), ..outcome.into() };
+    if let Some(status) = conclude(&before, &finding).status
+        && let Err(error) = engine.writer.status(key, object, &status).await
+    {
+        warn!(%error, "nor is one that says so");
+    }
 }
 
 /// How much longer the usage in a status stays as it is. One that was stored before this process began counts from now.

@@ -6,10 +6,12 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod answers;
 mod bases;
 mod cases;
 mod judge;
 mod lane;
+mod server;
 mod values;
 mod view;
 
