@@ -93,8 +93,8 @@ impl Space {
         dice.shuffle(&mut singles);
         dice.shuffle(&mut pairs);
         if !full {
-            singles.truncate(1_800);
-            pairs.truncate(500);
+            singles.truncate(1_000);
+            pairs.truncate(300);
         }
         singles.append(&mut pairs);
         dice.shuffle(&mut singles);
