@@ -49,6 +49,15 @@ impl Token {
     }
 }
 
+impl Token {
+    /// What was received, without the token where somebody quotes it back. `None`: it is not in there.
+    fn struck_from(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        // one that is shorter would be found in any text
+        let text = std::str::from_utf8(bytes).ok().filter(|_| self.0.len() >= 16)?;
+        text.contains(&*self.0).then(|| text.replace(&*self.0, "(token)").into_bytes())
+    }
+}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(..)")
@@ -146,7 +155,11 @@ impl Client {
     /// # Errors
     /// See [`CallError`].
     pub async fn view(&self) -> Result<ProjectView, CallError> {
-        self.read(self.request(Method::GET, &[])?).await
+        let view: ProjectView = self.read(self.request(Method::GET, &[])?).await?;
+        match view.overlong() {
+            None => Ok(view),
+            Some(what) => Err(CallError::Doubtful(format!("the project has {what} that is too long to be one"))),
+        }
     }
 
     /// One object. `None` when it does not exist.
@@ -273,14 +286,14 @@ impl Client {
     ) -> Result<impl Stream<Item = Result<Frame, CallError>> + Send + use<>, CallError> {
         let after = after.map(|cursor| ("after", cursor.0.as_str()));
         let request = self.query(Method::GET, &["changes"], after.as_slice())?;
-        let answer = tokio::time::timeout(CALL_TIMEOUT, send(&*self.exchange, request))
+        let answer = tokio::time::timeout(CALL_TIMEOUT, send(&*self.exchange, request, &self.token))
             .await
             .map_err(|_| silent("the feed"))??;
-        Ok(lines(answer))
+        Ok(lines(answer, self.token.clone()))
     }
 
     async fn read<T: DeserializeOwned>(&self, request: Request) -> Result<T, CallError> {
-        read(&*self.exchange, request).await
+        read(&*self.exchange, request, &self.token).await
     }
 
     fn request(&self, method: Method, path: &[&str]) -> Result<Request, CallError> {

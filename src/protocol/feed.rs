@@ -65,3 +65,35 @@ pub enum Frame {
         reason: String,
     },
 }
+
+/// Longest name or identity, in bytes.
+const IDENTITY_LIMIT: usize = 512;
+/// Longest cursor, in bytes: it stands in a URL.
+const CURSOR_LIMIT: usize = 4_096;
+
+/// The first of these identities that is too long to be one: it would be kept in memory and written into objects.
+pub(super) fn too_long<'a>(identities: &[(&'a str, &str)]) -> Option<&'a str> {
+    identities.iter().find(|(_, text)| text.len() > IDENTITY_LIMIT).map(|(what, _)| *what)
+}
+
+impl Frame {
+    /// What of it is longer than anything of its kind is.
+    #[must_use]
+    pub fn overlong(&self) -> Option<&'static str> {
+        let (identities, cursor) = match self {
+            Self::Hello { store, epoch, project_id } => {
+                (too_long(&[("a store", store), ("an epoch", epoch), ("a project's id", project_id)]), None)
+            }
+            Self::Change { collection, object, cursor } => {
+                (too_long(&[("a collection", collection), ("an id", &object.id)]), cursor.as_ref())
+            }
+            Self::Gone { collection, id, cursor, .. } => {
+                (too_long(&[("a collection", collection), ("an id", id)]), Some(cursor))
+            }
+            Self::Synced { cursor } | Self::Progress { cursor } => (None, Some(cursor)),
+            Self::Reset { .. } => (None, None),
+        };
+        let cursor = cursor.filter(|cursor| cursor.0.len() > CURSOR_LIMIT).map(|_| "a cursor");
+        identities.or(cursor)
+    }
+}

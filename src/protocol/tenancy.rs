@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ObjectId, Owner, Permission, RawObject, Rule};
+use super::{ObjectId, Owner, Permission, RawObject, Rule, feed::too_long};
 
 /// Body of POST on a collection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -100,6 +100,15 @@ pub struct ProjectView {
     pub store: String,
     /// What the token may do in it.
     pub permissions: Vec<Permission>,
+}
+
+impl ProjectView {
+    /// What of it is longer than anything of its kind is.
+    #[must_use]
+    pub fn overlong(&self) -> Option<&'static str> {
+        let Project { id, name, organization } = &self.project;
+        too_long(&[("an id", id), ("a name", name), ("an organization", organization), ("a store", &self.store)])
+    }
 }
 
 /// Body of POST `/v3/tokens`.

@@ -7,10 +7,15 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::Value;
+
 use crate::protocol::{Cursor, Frame, ObjectId, Owner, RawObject, Revision};
 
 /// How many ids of objects that are gone are remembered, so that a late answer does not bring one back.
 const GRAVES: usize = 16_384;
+
+/// How much the objects may weigh, about a byte a unit: a backend that never ends does not take all memory.
+const WEIGHT: usize = 256 << 20;
 
 /// Where an object stands: collection and id.
 pub type Place = (String, ObjectId);
@@ -44,6 +49,8 @@ pub enum Step {
     Synced(Vec<Notice>),
     /// Start over without a cursor.
     Restart,
+    /// There is more than is kept; the mirror is empty again.
+    Overfull,
 }
 
 /// A copy of one project's objects.
@@ -60,6 +67,8 @@ pub struct Mirror {
     synced: bool,
     /// While a snapshot is read: what it, or an answer meanwhile, has shown.
     snapshot: Option<BTreeSet<Place>>,
+    /// Of all objects together.
+    weight: usize,
 }
 
 /// Cluster, kind, namespace and name of an owner, whatever its UID.
@@ -138,7 +147,12 @@ impl Mirror {
             Frame::Hello { store, epoch, project_id } => self.hello(Source { store, epoch, project_id }),
             Frame::Change { collection, object, cursor } => {
                 self.cursor = cursor.or(self.cursor.take());
-                Step::Changed(self.put((collection, object.id.clone()), Arc::new(*object)).into_iter().collect())
+                let notice = self.put((collection, object.id.clone()), Arc::new(*object));
+                if self.weight > WEIGHT {
+                    *self = Self::default();
+                    return Step::Overfull;
+                }
+                Step::Changed(notice.into_iter().collect())
             }
             Frame::Gone { collection, id, cursor, .. } => {
                 self.cursor = Some(cursor);
@@ -210,7 +224,9 @@ impl Mirror {
         if let Some(owner) = &owner {
             self.owners.insert((owner.cluster.clone(), owner.uid.clone()), place.clone());
         }
+        self.weight += weight_of(&object);
         let before = self.objects.insert(place.clone(), object);
+        self.weight -= before.as_deref().map_or(0, weight_of);
         let old = before.as_ref().and_then(|before| before.owner.clone());
         if old != owner {
             self.disown(&place, old.as_ref());
@@ -228,6 +244,7 @@ impl Mirror {
 
     fn remove(&mut self, place: &Place) -> Option<Notice> {
         let gone = self.objects.remove(place)?;
+        self.weight -= weight_of(&gone);
         self.disown(place, gone.owner.as_ref());
         Some(notice(place.clone(), gone.owner.clone(), None))
     }
@@ -253,6 +270,24 @@ impl Mirror {
         let lost: Vec<Place> = self.objects.keys().filter(|place| !seen.contains(*place)).cloned().collect();
         lost.iter().filter_map(|place| self.remove(place)).collect()
     }
+}
+
+/// What an object takes, by and large.
+fn weight_of(object: &RawObject) -> usize {
+    let members = object.reality.members.iter();
+    let members: usize =
+        members.map(|(path, m)| 256 + path.len() + m.state.len() + m.reason.len() + m.message.len()).sum();
+    1_024 + members + weight(&object.intent) + weight(&object.reality.state)
+}
+
+fn weight(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(weight).sum(),
+            Value::Object(fields) => fields.iter().map(|(name, field)| 64 + name.len() + weight(field)).sum(),
+            _ => 0,
+        }
 }
 
 fn notice(place: Place, before: Option<Owner>, after: Option<Owner>) -> Notice {
@@ -351,6 +386,28 @@ mod tests {
     fn a_foreign_backend_that_takes_our_cursor_is_not_believed() {
         let mut mirror = synced();
         assert_eq!(mirror.apply(hello("2")), Step::Restart);
+    }
+
+    #[test]
+    fn a_feed_that_never_ends_does_not_take_all_memory() {
+        let mut mirror = synced();
+        let large = |id: &str, revision| {
+            let mut large = object(id, revision, id);
+            large.intent = json!("x".repeat(WEIGHT / 4));
+            Frame::Change { collection: "k".into(), object: Box::new(large), cursor: None }
+        };
+        for revision in 10..20 {
+            assert!(
+                matches!(mirror.apply(large("a", revision)), Step::Changed(_)),
+                "the same one again weighs no more"
+            );
+        }
+        for id in ["b", "c"] {
+            assert!(matches!(mirror.apply(large(id, 20)), Step::Changed(_)));
+        }
+        assert_eq!(mirror.apply(large("d", 20)), Step::Overfull);
+        assert!(mirror.get("k", "a").is_none() && mirror.cursor().is_none() && !mirror.synced());
+        assert_eq!(mirror.weight, 0);
     }
 
     #[test]

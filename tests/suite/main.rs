@@ -11,6 +11,7 @@ mod dns;
 mod domains;
 mod drift;
 mod exports;
+mod hostile;
 mod house;
 mod laws;
 mod monitoring;

@@ -82,7 +82,14 @@ impl Work<'_> {
                 self.link.fold(self.collection, object);
                 Ok(())
             }
-            Ok(None) => Err(Outcome::Down { retry: true }),
+            // It answers, so its binding is well and says nothing: the object has to.
+            Ok(None) => Err(Outcome::Failed {
+                why: Remark::new(
+                    Reason::Error,
+                    "The backend answers, but not to this change in a way that can be used",
+                ),
+                at_least: Duration::ZERO,
+            }),
             Err(CallError::Refused(problem)) => Err(self.judge(&problem)),
             Err(_) => Err(self.lost()),
         }

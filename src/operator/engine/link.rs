@@ -27,6 +27,9 @@ const RESTART: Duration = Duration::from_millis(100);
 /// Pause before a refused token is tried again; a new token is tried at once, because it makes a new link.
 const DENIED: Duration = Duration::from_secs(300);
 
+/// Pause before a project that was too large is read again.
+const OVERFULL: Duration = Duration::from_secs(60);
+
 /// How a link stands.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Health {
@@ -140,7 +143,7 @@ async fn follow(link: Arc<Link>, world: World, drain: Drain) {
             biased;
             () = drain.wait() => return,
             ended = once(&link) => match ended {
-                Ok(()) => RESTART,
+                Ok(pause) => pause,
                 Err(error) => failed(&link, error),
             },
         };
@@ -170,8 +173,8 @@ fn failed(link: &Link, error: CallError) -> Duration {
     }
 }
 
-/// One connection of the feed, from its opening to its end.
-async fn once(link: &Link) -> Result<(), CallError> {
+/// One connection of the feed, from its opening to its end; the pause before the next.
+async fn once(link: &Link) -> Result<Duration, CallError> {
     let view = link.client.view().await?;
     link.state().view = Some(view);
     let cursor = link.state().mirror.cursor().cloned();
@@ -198,7 +201,13 @@ async fn once(link: &Link) -> Result<(), CallError> {
                 link.set(Health::Up);
                 (link.listener)(link, LinkEvent::Objects(lost));
             }
-            Step::Restart => return Ok(()),
+            Step::Restart => return Ok(RESTART),
+            Step::Overfull => {
+                let why =
+                    format!("the project holds more than an operator keeps; read again every {} s", OVERFULL.as_secs());
+                link.set(Health::Down(why));
+                return Ok(OVERFULL);
+            }
         }
     }
 }

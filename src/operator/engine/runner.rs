@@ -154,6 +154,11 @@ async fn follow_up(
             // If so, the watch says it too, and the next pass finds nothing to do; but what answered may not have been the
             // API server, and then nothing else would bring that pass.
             Err(WriteError::Gone | WriteError::Changed) => verdict = Verdict::Failed,
+            Err(error @ WriteError::Refused(_)) => {
+                warn!(%error, "the status is refused");
+                confess(engine, key, object, &error).await;
+                verdict = Verdict::Failed;
+            }
             Err(error) => {
                 warn!(%error, "the status could not be stored");
                 verdict = Verdict::Failed;
@@ -175,6 +180,26 @@ async fn follow_up(
 /// until then it is not a reason to forget the object.
 fn unbelieved(seen: &DynamicObject, cached: Option<&DynamicObject>) -> bool {
     cached.is_some_and(|now| uid(now) == uid(seen) && (has_finalizer(now) || !deleting(now)))
+}
+
+/// What the backend says does not fit into a status: the status says that instead of nothing.
+async fn confess(engine: &Engine, key: &Key, object: &DynamicObject, refusal: &WriteError) {
+    let absent = Value::Null;
+    let before = Before {
+        generation: generation(object),
+        status: object.data.get("status").unwrap_or(&absent),
+        requested_at: requested_at(object),
+        now: engine.world.now(),
+        usage_rest: Duration::ZERO,
+    };
+    let why = Remark::new(Reason::Error, format!("The backend's answer does not fit into the status. {refusal}"));
+    let outcome = Outcome::Failed { why, at_least: Duration::ZERO };
+    let finding = Finding { fields: Some(serde_json::Map::new()), ..outcome.into() };
+    if let Some(status) = conclude(&before, &finding).status
+        && let Err(error) = engine.writer.status(key, object, &status).await
+    {
+        warn!(%error, "nor is one that says so");
+    }
 }
 
 /// How much longer the usage in a status stays as it is. One that was stored before this process began counts from now.

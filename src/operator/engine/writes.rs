@@ -29,6 +29,9 @@ pub enum WriteError {
     /// It changed meanwhile: its watch will wake us.
     #[error("the object changed meanwhile")]
     Changed,
+    /// The API server does not take what would be written.
+    #[error("Kubernetes refuses it: {0}")]
+    Refused(String),
     /// Anything else.
     #[error("Kubernetes: {0}")]
     Failed(String),
@@ -102,7 +105,11 @@ impl Writer {
         let api = self.api(key)?;
         let parameters = PatchParams::default();
         let patch = Patch::<Value>::Json(patch);
-        let object = bounded(api.patch(&key.name, &parameters, &patch)).await?;
+        let object = match bounded(api.patch(&key.name, &parameters, &patch)).await {
+            // a `test` that does not hold
+            Err(WriteError::Refused(_)) => return Err(WriteError::Changed),
+            answer => answer?,
+        };
         self.fold(key, object.clone());
         Ok(Arc::new(object))
     }
@@ -129,8 +136,9 @@ async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Wr
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(kube::Error::Api(status))) => Err(match status.code {
             404 => WriteError::Gone,
-            // 409: another UID, or another writer; 422: a `test` of a JSON patch that does not hold.
-            409 | 422 => WriteError::Changed,
+            // another UID, or another writer
+            409 => WriteError::Changed,
+            422 => WriteError::Refused(status.message.clone()),
             _ => WriteError::Failed(status.message.clone()),
         }),
         Ok(Err(error)) => Err(WriteError::Failed(error.to_string())),

@@ -5,19 +5,24 @@ use futures::{Stream, StreamExt, stream};
 use reqwest::{Request, Response, header};
 use serde::de::DeserializeOwned;
 
-use super::{CALL_TIMEOUT, CallError, Exchange, FEED_SILENCE};
+use super::{CALL_TIMEOUT, CallError, Exchange, FEED_SILENCE, Token};
 use crate::protocol::{Code, Frame, Problem};
 
 /// Largest answer to a call, in bytes; what is larger is not from a backend of ours.
 const ANSWER_LIMIT: usize = 8 << 20;
 /// Largest line of the feed, in bytes.
 const LINE_LIMIT: usize = 4 << 20;
+/// Longest text about an answer that cannot be read: it may quote the answer.
+const WORDS_LIMIT: usize = 500;
 
-pub(super) async fn read<T: DeserializeOwned>(exchange: &dyn Exchange, request: Request) -> Result<T, CallError> {
+pub(super) async fn read<T: DeserializeOwned>(
+    exchange: &dyn Exchange,
+    request: Request,
+    token: &Token,
+) -> Result<T, CallError> {
     tokio::time::timeout(CALL_TIMEOUT, async {
-        let bytes = whole(send(exchange, request).await?).await?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| CallError::Doubtful(format!("not the JSON that was expected: {error}")))
+        let bytes = whole(send(exchange, request, token).await?, token).await?;
+        serde_json::from_slice(&bytes).map_err(|error| unreadable("not the JSON that was expected", &error))
     })
     .await
     .map_err(|_| silent("the call"))?
@@ -28,20 +33,21 @@ pub(super) fn silent(what: &str) -> CallError {
 }
 
 /// Sends, and turns what is not a success into an error.
-pub(super) async fn send(exchange: &dyn Exchange, request: Request) -> Result<Response, CallError> {
+pub(super) async fn send(exchange: &dyn Exchange, request: Request, token: &Token) -> Result<Response, CallError> {
     let answer = exchange.send(request).await?;
     let status = answer.status();
     if status.is_success() {
         return Ok(answer);
     }
     let retry_after = retry_after(&answer);
-    let bytes = whole(answer).await?;
+    let bytes = whole(answer, token).await?;
     match serde_json::from_slice::<Problem>(&bytes) {
         // The backend gave up on it, but may have done it: a call that took too long answers so, too.
-        Ok(problem) if problem.code == Code::Internal => Err(CallError::Doubtful(problem.to_string())),
+        Ok(problem) if problem.code == Code::Internal => Err(CallError::Doubtful(cut(&problem.to_string()))),
         Ok(problem) => {
             let retry_after = problem.retry_after.or(retry_after);
-            Err(CallError::Refused(Box::new(Problem { retry_after, ..problem })))
+            let detail = cut(&problem.detail);
+            Err(CallError::Refused(Box::new(Problem { retry_after, detail, ..problem })))
         }
         // Somebody between us and the backend answered. Only what says "later" is safe to understand.
         Err(_) if status.as_u16() == 429 || status.as_u16() == 503 => {
@@ -74,7 +80,19 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-async fn whole(mut answer: Response) -> Result<Vec<u8>, CallError> {
+fn unreadable(what: &str, error: &serde_json::Error) -> CallError {
+    CallError::Doubtful(cut(&format!("{what}: {error}")))
+}
+
+/// The beginning of a text that somebody else wrote.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(WORDS_LIMIT) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+async fn whole(mut answer: Response, token: &Token) -> Result<Vec<u8>, CallError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(broken)? {
         if bytes.len() + chunk.len() > ANSWER_LIMIT {
@@ -82,7 +100,7 @@ async fn whole(mut answer: Response) -> Result<Vec<u8>, CallError> {
         }
         bytes.extend_from_slice(&chunk);
     }
-    Ok(bytes)
+    Ok(token.struck_from(&bytes).unwrap_or(bytes))
 }
 
 fn broken(error: reqwest::Error) -> CallError {
@@ -90,12 +108,12 @@ fn broken(error: reqwest::Error) -> CallError {
 }
 
 /// Cuts the feed into frames.
-pub(super) fn lines(answer: Response) -> impl Stream<Item = Result<Frame, CallError>> + Send {
-    let state = Some((answer, Lines::default()));
+pub(super) fn lines(answer: Response, token: Token) -> impl Stream<Item = Result<Frame, CallError>> + Send {
+    let state = Some((answer, Lines::default(), token));
     stream::unfold(state, |state| async move {
-        let (mut answer, mut lines) = state?;
-        match next_frame(&mut answer, &mut lines).await {
-            Ok(Some(frame)) => Some((Ok(frame), Some((answer, lines)))),
+        let (mut answer, mut lines, token) = state?;
+        match next_frame(&mut answer, &mut lines, &token).await {
+            Ok(Some(frame)) => Some((Ok(frame), Some((answer, lines, token)))),
             Ok(None) => None,
             Err(error) => Some((Err(error), None)),
         }
@@ -103,12 +121,10 @@ pub(super) fn lines(answer: Response) -> impl Stream<Item = Result<Frame, CallEr
     .boxed()
 }
 
-async fn next_frame(answer: &mut Response, lines: &mut Lines) -> Result<Option<Frame>, CallError> {
+async fn next_frame(answer: &mut Response, lines: &mut Lines, token: &Token) -> Result<Option<Frame>, CallError> {
     loop {
         if let Some(line) = lines.take()? {
-            return serde_json::from_slice(&line)
-                .map(Some)
-                .map_err(|error| CallError::Doubtful(format!("a line of the feed cannot be read: {error}")));
+            return frame(&line, token).map(Some);
         }
         let chunk = tokio::time::timeout(FEED_SILENCE, answer.chunk())
             .await
@@ -117,6 +133,16 @@ async fn next_frame(answer: &mut Response, lines: &mut Lines) -> Result<Option<F
             Some(chunk) => lines.push(&chunk),
             None => return Ok(None),
         }
+    }
+}
+
+fn frame(line: &[u8], token: &Token) -> Result<Frame, CallError> {
+    let struck = token.struck_from(line);
+    let frame: Frame = serde_json::from_slice(struck.as_deref().unwrap_or(line))
+        .map_err(|error| unreadable("a line of the feed cannot be read", &error))?;
+    match frame.overlong() {
+        None => Ok(frame),
+        Some(what) => Err(CallError::Doubtful(format!("a line of the feed has {what} that is too long to be one"))),
     }
 }
 
@@ -154,6 +180,29 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_quoted_of_a_bad_answer_is_short_and_without_the_token() {
+        let token = Token::new("lbt_secret_of_somebody").unwrap();
+        let line = format!("{{\"type\": \"lbt_secret_of_somebody{}\"}}", "x".repeat(100_000));
+        let CallError::Doubtful(why) = frame(line.as_bytes(), &token).unwrap_err() else { panic!("not doubtful") };
+        assert!(why.len() < 1_000 && why.contains("(token)") && !why.contains("lbt_secret"), "{why}");
+    }
+
+    #[test]
+    fn identities_that_are_too_long_are_refused() {
+        let token = Token::new("t").unwrap();
+        let long = "x".repeat(5_000);
+        for line in [
+            serde_json::json!({"type": "gone", "collection": "k", "id": long, "revision": 1, "cursor": "c"}),
+            serde_json::json!({"type": "gone", "collection": "k", "id": "i", "revision": 1, "cursor": long}),
+            serde_json::json!({"type": "hello", "store": long, "epoch": "e", "projectId": "p"}),
+        ] {
+            assert!(frame(line.to_string().as_bytes(), &token).is_err());
+        }
+        let good = serde_json::json!({"type": "gone", "collection": "k", "id": "i", "revision": 1, "cursor": "c"});
+        assert!(frame(good.to_string().as_bytes(), &token).is_ok());
+    }
 
     #[test]
     fn lines_are_cut_wherever_chunks_end() {

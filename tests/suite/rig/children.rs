@@ -58,6 +58,13 @@ impl Program {
         nix::sys::signal::kill(id, signal).expect("it takes signals");
     }
 
+    /// Memory that it takes, in bytes; 0 where nobody can say.
+    pub fn resident(&self) -> u64 {
+        let id = self.child.lock().unwrap().id();
+        let pages = std::fs::read_to_string(format!("/proc/{id}/statm")).unwrap_or_default();
+        pages.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+    }
+
     /// Whether it has ended well, after a signal for instance.
     pub fn ended(&self) -> bool {
         self.child.lock().unwrap().try_wait().expect("its state").is_some_and(|status| status.success())
