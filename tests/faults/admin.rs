@@ -1,6 +1,9 @@
 //! The wire API as its administrator: what happens behind the operator's back, and what the witnesses ask.
 
-use std::{path::Path, time::{Duration, Instant}};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use loopback_operator::protocol::{Page, RawObject};
 use reqwest::{Method, RequestBuilder};
@@ -28,7 +31,10 @@ impl Admin {
         let admin = Self { http, url, token };
         admin.wait().await;
         for path in ["".to_owned(), format!("/domains/{DOMAIN}")] {
-            admin.ask(Method::PUT, &format!("/v3/organizations/{ORGANIZATION}{path}"), Some(json!({}))).await.expect("a tenant");
+            admin
+                .ask(Method::PUT, &format!("/v3/organizations/{ORGANIZATION}{path}"), Some(json!({})))
+                .await
+                .expect("a tenant");
         }
         admin
     }
@@ -54,7 +60,13 @@ impl Admin {
     }
 
     /// A call that should succeed, of an object at an etag.
-    pub async fn change(&self, method: Method, path: &str, etag: Option<&str>, body: Option<Value>) -> Result<Value, String> {
+    pub async fn change(
+        &self,
+        method: Method,
+        path: &str,
+        etag: Option<&str>,
+        body: Option<Value>,
+    ) -> Result<Value, String> {
         let mut request = self.request(method, path);
         if let Some(etag) = etag {
             request = request.header("if-match", format!("\"{etag}\""));
@@ -72,12 +84,15 @@ impl Admin {
 
     /// Makes a project.
     pub async fn project(&self, name: &str) -> Result<(), String> {
-        self.ask(Method::PUT, &format!("/v3/organizations/{ORGANIZATION}/projects/{name}"), Some(json!({}))).await.map(drop)
+        self.ask(Method::PUT, &format!("/v3/organizations/{ORGANIZATION}/projects/{name}"), Some(json!({})))
+            .await
+            .map(drop)
     }
 
     /// Mints a token with these permissions in one project; id and token.
     pub async fn token(&self, project: &str, permissions: &[String]) -> Result<(String, String), String> {
-        let rule = |permission: &String| json!({"permission": permission, "organization": ORGANIZATION, "project": project});
+        let rule =
+            |permission: &String| json!({"permission": permission, "organization": ORGANIZATION, "project": project});
         let rules: Vec<Value> = permissions.iter().map(rule).collect();
         let body = json!({"description": "faults", "rules": rules});
         let minted = self.ask(Method::POST, "/v3/tokens", Some(body)).await?;

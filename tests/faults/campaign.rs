@@ -71,7 +71,8 @@ pub async fn run(lane: &Arc<Lane>, task: Task<'_>) -> Verdict {
     let mut violations = Vec::new();
     let mut found = Value::Null;
     let mut tokens = Vec::new();
-    match Stage::set(Arc::clone(lane), Arc::clone(&run), task.seed, task.patience).await {
+    let outlives = task.workload.trait_ == Trait::Namespace;
+    match Stage::set(Arc::clone(lane), Arc::clone(&run), task.seed, task.patience, outlives).await {
         Ok(stage) => {
             tokens.push(stage.token.1.clone());
             found = act(&stage, task, &mut violations).await;
@@ -115,7 +116,7 @@ async fn act(stage: &Stage, task: Task<'_>, violations: &mut Vec<Violation>) -> 
     if let Err(error) = clear(stage, task.workload.trait_ == Trait::Binding).await {
         violations.push(error);
     }
-    if !stage.run.quiet(SILENCE, REST).await {
+    if !stage.run.quiet(SILENCE, task.patience.min(REST)).await {
         violations.push(Violation::new("L2", "it does not come to rest after the end"));
     }
     found
@@ -125,7 +126,7 @@ async fn act(stage: &Stage, task: Task<'_>, violations: &mut Vec<Violation>) -> 
 async fn settle(stage: &Stage, task: Task<'_>, violations: &mut Vec<Violation>) -> Value {
     let end = Instant::now() + task.patience.min(REST);
     loop {
-        let rests = stage.run.quiet(SILENCE, REST).await;
+        let rests = stage.run.quiet(SILENCE, task.patience.min(REST)).await;
         let found = state::of(stage).await;
         let difference = task.reference.and_then(|reference| state::difference(&reference.state, &found));
         if rests && difference.is_none() {
@@ -144,7 +145,12 @@ async fn settle(stage: &Stage, task: Task<'_>, violations: &mut Vec<Violation>) 
 
 async fn clear(stage: &Stage, binding: bool) -> Result<(), Violation> {
     let ended = |error| Violation::new("L3", error);
-    let ours: Vec<_> = stage.run.objects().into_keys().filter(|(kind, _)| !matches!(kind.as_str(), BINDING | "Secret" | "Event")).collect();
+    let ours: Vec<_> = stage
+        .run
+        .objects()
+        .into_keys()
+        .filter(|(kind, _)| !matches!(kind.as_str(), BINDING | "Secret" | "Event"))
+        .collect();
     for (kind, name) in &ours {
         stage.delete(kind, name).await.map_err(ended)?;
     }
@@ -181,7 +187,8 @@ fn since(path: &std::path::Path, start: u64) -> String {
 
 /// The audit log of a namespace, up to now.
 async fn audit(lane: &Lane, run: &Run) -> Vec<crate::audit::Entry> {
-    let secrets: kube::Api<k8s_openapi::api::core::v1::Secret> = kube::Api::namespaced(lane.ground.client.clone(), &run.name);
+    let secrets: kube::Api<k8s_openapi::api::core::v1::Secret> =
+        kube::Api::namespaced(lane.ground.client.clone(), &run.name);
     drop(secrets.get_opt("the-end").await);
     let (mut entries, end) = (Vec::new(), Instant::now() + crate::rig::PATIENCE);
     while !entries.iter().any(|entry: &crate::audit::Entry| entry.name == "the-end") {
@@ -215,7 +222,9 @@ pub fn plans(workload: Workload, seed: u64, calls: &[Call], full: bool) -> Vec<P
 /// Calls that each start and each binding brings: they are enumerated in one workload.
 fn starts(point: &Point) -> bool {
     let (method, about) = point.role.split_once(':').unwrap_or_default();
-    let shared = about.starts_with("projectbindings") || about.starts_with("secrets/token") || matches!(about, "view" | "feed");
-    let opens = method == "GET" && (about.ends_with("?watch") || (point.side == Side::Kubernetes && !about.contains('/')));
+    let shared =
+        about.starts_with("projectbindings") || about.starts_with("secrets/token") || matches!(about, "view" | "feed");
+    let opens =
+        method == "GET" && (about.ends_with("?watch") || (point.side == Side::Kubernetes && !about.contains('/')));
     method != "EVENT" && (shared || opens)
 }

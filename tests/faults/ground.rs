@@ -1,7 +1,7 @@
 //! What all lanes stand on: one control plane.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -26,14 +26,15 @@ pub struct Ground {
     /// The API server, for those who bring a token.
     pub upstream: Upstream,
     numbers: AtomicU32,
-    plane: ControlPlane,
+    _plane: ControlPlane,
     base: TempDir,
 }
 
 impl Ground {
     /// Starts one.
     pub async fn start() -> Self {
-        let base = tempfile::Builder::new().prefix("faults-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+        let base =
+            tempfile::Builder::new().prefix("faults-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let audit_log = base.path().join("audit.log");
         let options = Options {
             durable: false,
@@ -43,12 +44,13 @@ impl Ground {
         let plane = rig::control_plane(options, &rig::base_manifests()).await;
         let cluster = plane.cluster().clone();
         let config = cluster.admin();
-        let authority = config.root_cert.iter().flatten().map(|der| reqwest::Certificate::from_der(der).expect("an authority"));
+        let authority =
+            config.root_cert.iter().flatten().map(|der| reqwest::Certificate::from_der(der).expect("an authority"));
         let http = reqwest::Client::builder().no_proxy().tls_certs_only(authority).build().expect("a client");
         let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let client = cluster.client().expect("a client");
         let (audit, upstream) = (Audit::follow(&audit_log), Upstream { url, http });
-        Self { client, cluster, audit, upstream, numbers: AtomicU32::new(1), plane, base }
+        Self { client, cluster, audit, upstream, numbers: AtomicU32::new(1), _plane: plane, base }
     }
 
     /// A folder of this name.
@@ -61,11 +63,5 @@ impl Ground {
     /// A number that nobody has.
     pub fn number(&self) -> u32 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Ends it.
-    pub async fn stop(self) {
-        self.plane.stop().await;
-        drop::<&Path>(self.base.path());
     }
 }

@@ -29,6 +29,17 @@ pub struct Entry {
     pub object: Option<RawObject>,
 }
 
+/// Where an object is found below its project.
+pub fn path(collection: &str, object: &RawObject) -> String {
+    let nested = ["dns-zones/", "object-stores/"]
+        .iter()
+        .find_map(|parents| collection.strip_prefix(parents).map(|rest| (parents, rest)));
+    match (nested, &object.parent) {
+        (Some((parents, children)), Some(parent)) => format!("{parents}{parent}/{children}/{}", object.id),
+        _ => format!("{collection}/{}", object.id),
+    }
+}
+
 /// The journal of one project.
 pub struct Journal {
     entries: Arc<Mutex<Vec<Entry>>>,
@@ -131,7 +142,13 @@ fn take(
             if cursor.replace(position).is_none() {
                 let known = Journal::held(&entries.lock().unwrap());
                 let lost = known.into_iter().filter(|(id, _)| !listed.contains(id));
-                let gone = lost.map(|(id, (collection, object))| Entry { at, collection, id, owner: object.owner, object: None });
+                let gone = lost.map(|(id, (collection, object))| Entry {
+                    at,
+                    collection,
+                    id,
+                    owner: object.owner,
+                    object: None,
+                });
                 let gone: Vec<_> = gone.collect();
                 entries.lock().unwrap().extend(gone);
             }

@@ -56,15 +56,32 @@ impl Lane {
             [],
         );
         let admin = Admin::of(format!("http://{api}"), &state.join("admin-token")).await;
-        let upstream = Upstream { url: format!("http://{api}"), http: reqwest::Client::builder().no_proxy().build().expect("a client") };
+        let upstream = Upstream {
+            url: format!("http://{api}"),
+            http: reqwest::Client::builder().no_proxy().build().expect("a client"),
+        };
         let proxy = Proxy::start(ground.upstream.clone(), upstream).await;
         let account: ServiceAccount = serde_json::from_value(json!({"metadata": {"name": name}})).expect("an account");
-        Api::namespaced(ground.client.clone(), HOME).create(&PostParams::default(), &account).await.expect("an account");
+        Api::namespaced(ground.client.clone(), HOME)
+            .create(&PostParams::default(), &account)
+            .await
+            .expect("an account");
         let credentials = ground.cluster.service_account(HOME, &name).await.expect("credentials");
         let kubeconfig = folder.join("kubeconfig");
         let token_file = credentials.config().auth_info.token_file.expect("a token");
         std::fs::write(&kubeconfig, kubeconfig_text(&proxy, &token_file)).expect("a kubeconfig");
-        Self { name, ground, backend, state, admin, proxy, backend_log: log, folder, kubeconfig, _credentials: credentials }
+        Self {
+            name,
+            ground,
+            backend,
+            state,
+            admin,
+            proxy,
+            backend_log: log,
+            folder,
+            kubeconfig,
+            _credentials: credentials,
+        }
     }
 
     /// Who its operators are to the API server.

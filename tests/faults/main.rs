@@ -19,32 +19,34 @@ mod proxy;
 #[path = "../suite/rig/mod.rs"]
 mod rig;
 mod stage;
+mod table;
 mod workloads;
 
-use std::{sync::Arc, time::{Duration, Instant}};
+use table::{Field, full};
 
-use campaign::{Reference, Task, Verdict};
-use plan::Plan;
-use workloads::Workload;
-
-const SEED: u64 = 1;
+/// How many plans run at the same time.
+const LANES: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clean() {
-    let ground = Arc::new(ground::Ground::start().await);
-    let lane = Arc::new(lane::Lane::start(ground.clone(), 1).await);
-    let only = std::env::var("ONLY").unwrap_or_default();
-    for workload in workloads::all().into_iter().filter(|w| w.name.contains(&only)) {
-        let task = Task { workload, seed: SEED, plan: None, bug: None, reference: None, patience: Duration::from_secs(20) };
-        let verdict = campaign::run(&lane, task).await;
-        println!("{} {:?} calls {} plans {}", workload.name, verdict.took, verdict.reference.calls.len(), campaign::plans(workload, 1, &verdict.reference.calls, false).len());
-        for violation in &verdict.violations {
-            println!("  {violation}");
-        }
-        if std::env::var("SHOW").is_ok() {
-            for call in &verdict.reference.calls { println!("    {} {:?} {:?}", call.point, call.code, call.sent); }
-            println!("{:#}", verdict.reference.state);
-        }
-        if !verdict.violations.is_empty() && std::env::var("SHOW").is_ok() { println!("{}", verdict.log); }
-    }
+async fn every_call_meets_every_fault() {
+    let field = Field::start(LANES).await;
+    let references = field.record().await;
+    let outcome = field.enumerate(&references, full()).await;
+    println!("{outcome}");
+    assert!(outcome.failed.is_empty(), "{} plans broke a law", outcome.failed.len());
+}
+
+/// Runs one plan again: `FAULT_PLAN='workload=... seed=... at=... fault=...'`, and `FAULT_TIMES` times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replay() {
+    let Ok(line) = std::env::var("FAULT_PLAN") else { return };
+    let times = std::env::var("FAULT_TIMES").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    Field::start(1).await.replay(&line.parse().expect("a plan"), times).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_planted_bug_is_caught() {
+    let field = Field::start(LANES).await;
+    let missed = field.planted().await;
+    assert!(missed.is_empty(), "{missed:#?}");
 }

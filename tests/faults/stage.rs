@@ -11,11 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{
-    admin::ORGANIZATION,
-    lane::Lane,
-    proxy::Run,
-};
+use crate::{admin::ORGANIZATION, journal, lane::Lane, proxy::Run};
 
 /// The binding that all go through.
 pub const BINDING: &str = "ProjectBinding";
@@ -51,22 +47,31 @@ pub fn permissions() -> Vec<String> {
 
 impl Stage {
     /// A namespace with a binding, and an operator that has just been started.
-    pub async fn set(lane: Arc<Lane>, run: Arc<Run>, seed: u64, patience: Duration) -> Done<Self> {
+    pub async fn set(lane: Arc<Lane>, run: Arc<Run>, seed: u64, patience: Duration, outlives: bool) -> Done<Self> {
         let name = run.name.clone();
         lane.admin.project(&name).await?;
         let token = lane.admin.token(&name, &permissions()).await?;
+        run.uses(&token.1);
         let stage = Self { lane, run, name, seed, patience, token };
         stage.create("v1", "Namespace", json!({"metadata": {"name": stage.name}})).await?;
-        for role in ["loopback-operator", "loopback-operator-secrets"] {
-            let to = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role});
-            let body = json!({"metadata": {"name": role}, "roleRef": to, "subjects": [stage.lane.subject()]});
-            stage.create("rbac.authorization.k8s.io/v1", "RoleBinding", body).await?;
-        }
+        stage.rights(outlives).await?;
         stage.token_secret(&stage.token.1.clone()).await?;
         stage.run.journal.ready().await;
         stage.lane.operator(&stage.run);
         stage.bind().await?;
         Ok(stage)
+    }
+
+    /// Those of the operator here. RoleBindings go with their namespace, and the rights to end what is in it with them.
+    async fn rights(&self, outlive: bool) -> Done {
+        for role in ["loopback-operator", "loopback-operator-secrets"] {
+            let to = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role});
+            let name = if outlive { format!("{role}-{}", self.name) } else { role.to_owned() };
+            let body = json!({"metadata": {"name": name}, "roleRef": to, "subjects": [self.lane.subject()]});
+            let kind = if outlive { "ClusterRoleBinding" } else { "RoleBinding" };
+            self.create("rbac.authorization.k8s.io/v1", kind, body).await?;
+        }
+        Ok(())
     }
 
     /// Binds the namespace to its project.
@@ -86,7 +91,7 @@ impl Stage {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
         let client = self.lane.ground.client.clone();
         match kind {
-            "Namespace" => Api::all_with(client, &resource),
+            "Namespace" | "ClusterRoleBinding" => Api::all_with(client, &resource),
             _ => Api::namespaced_with(client, &self.name, &resource),
         }
     }
@@ -198,7 +203,8 @@ impl Stage {
     pub async fn until_true(&self, kind: &str, name: &str, condition: &str, reason: &str) -> Done {
         let holds = || {
             let object = self.run.object(kind, name).unwrap_or_default();
-            let conditions = object.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+            let conditions =
+                object.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
             let ready = |found: &Value| {
                 found["type"] == condition
                     && found["status"] == "True"
@@ -231,14 +237,14 @@ impl Stage {
     /// Changes what the backend holds for an object, behind the operator's back.
     pub async fn drift(&self, name: &str, patch: Value) -> Done {
         let (collection, object) = self.held(name).ok_or("the backend does not hold it")?;
-        let path = format!("/v3/projects/{}/{collection}/{}", self.name, object.id);
+        let path = format!("/v3/projects/{}/{}", self.name, journal::path(&collection, &object));
         self.lane.admin.change(Method::PATCH, &path, Some(&object.etag), Some(patch)).await.map(drop)
     }
 
     /// Deletes what the backend holds for an object, behind the operator's back.
     pub async fn snatch(&self, name: &str) -> Done {
         let (collection, object) = self.held(name).ok_or("the backend does not hold it")?;
-        let path = format!("/v3/projects/{}/{collection}/{}", self.name, object.id);
+        let path = format!("/v3/projects/{}/{}", self.name, journal::path(&collection, &object));
         self.lane.admin.change(Method::DELETE, &path, Some(&object.etag), None).await.map(drop)
     }
 }

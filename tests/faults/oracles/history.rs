@@ -11,6 +11,8 @@ use crate::audit::Entry;
 /// One resource.
 #[derive(Clone, Debug, Default)]
 pub struct Life {
+    /// Its kind and name.
+    pub about: (String, String),
     /// Since when our finalizer was stored.
     pub held: Option<Timestamp>,
     /// When its deletion was asked for.
@@ -29,7 +31,8 @@ pub fn theirs(object: &Value) -> Value {
     if let Some(annotations) = metadata["annotations"].as_object_mut() {
         annotations.remove("loopback.cloud/store");
     }
-    let annotations = metadata["annotations"].as_object().filter(|all| !all.is_empty()).cloned().map_or(Value::Null, Value::Object);
+    let annotations =
+        metadata["annotations"].as_object().filter(|all| !all.is_empty()).cloned().map_or(Value::Null, Value::Object);
     serde_json::json!({"spec": object["spec"], "labels": metadata["labels"], "annotations": annotations})
 }
 
@@ -46,9 +49,17 @@ impl History {
         history
     }
 
+    /// Whether an owner is a resource that was here.
+    pub fn knows(&self, owner: &Value) -> bool {
+        let life = owner["uid"].as_str().and_then(|uid| self.0.get(uid));
+        life.is_some_and(|life| owner["kind"] == life.about.0.as_str() && owner["name"] == life.about.1.as_str())
+    }
+
     fn take(&mut self, object: &Value, entry: &Entry) {
         let Some(uid) = object["metadata"]["uid"].as_str() else { return };
         let life = self.0.entry(uid.to_owned()).or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        life.about = (text(&object["kind"]), text(&object["metadata"]["name"]));
         let finalizers = object["metadata"]["finalizers"].as_array();
         if finalizers.is_some_and(|all| all.iter().any(|finalizer| finalizer == FINALIZER)) {
             life.held.get_or_insert(entry.at);

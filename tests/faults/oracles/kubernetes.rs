@@ -7,15 +7,11 @@ use super::{
     Evidence, Violation,
     history::{History, theirs},
 };
-use crate::{
-    plan::Side,
-    proxy::Call,
-    stage::BINDING,
-    workloads::Trait,
-};
+use crate::{plan::Side, proxy::Call, stage::BINDING, workloads::Trait};
 
 /// Fields of a spec that mean nothing to the backend.
-const LOCAL: [&str; 6] = ["deletionPolicy", "managementPolicy", "import", "secretName", "projectRef", "targetNamespaces"];
+const LOCAL: [&str; 6] =
+    ["deletionPolicy", "managementPolicy", "import", "secretName", "projectRef", "targetNamespaces"];
 
 /// S6: who says Ready for the present spec says what is.
 pub fn ready_is_true(evidence: &Evidence<'_>) -> Vec<Violation> {
@@ -23,7 +19,10 @@ pub fn ready_is_true(evidence: &Evidence<'_>) -> Vec<Violation> {
     if matches!(evidence.workload.trait_, Trait::Drift | Trait::Backend) {
         return vec![];
     }
-    let calls = evidence.calls.iter().filter(|call| call.point.side == Side::Kubernetes && call.point.role.ends_with("/status"));
+    let calls = evidence
+        .calls
+        .iter()
+        .filter(|call| call.point.side == Side::Kubernetes && call.point.role.ends_with("/status"));
     calls.filter_map(untrue).map(|what| Violation::new("S6", what)).collect()
 }
 
@@ -36,7 +35,10 @@ fn untrue(call: &Call) -> Option<String> {
         return None;
     }
     if sent["status"]["observedGeneration"] != ready["observedGeneration"] {
-        return Some(format!("{}: the status is of {}, Ready of {}", call.point, sent["status"]["observedGeneration"], ready["observedGeneration"]));
+        return Some(format!(
+            "{}: the status is of {}, Ready of {}",
+            call.point, sent["status"]["observedGeneration"], ready["observedGeneration"]
+        ));
     }
     if ready["observedGeneration"].as_i64() > now.as_i64() {
         return Some(format!("{}: it speaks of a generation that is not there yet", call.point));
@@ -45,7 +47,8 @@ fn untrue(call: &Call) -> Option<String> {
         return None;
     }
     let Some(held) = &call.held else { return Some(format!("{}: Ready, and the backend holds nothing", call.point)) };
-    lacks(&object["spec"], &held.intent).map(|what| format!("{}: Ready, and the backend does not hold {what}", call.point))
+    lacks(&object["spec"], &held.intent)
+        .map(|what| format!("{}: Ready, and the backend does not hold {what}", call.point))
 }
 
 /// What of a spec an intent does not say.
@@ -87,18 +90,20 @@ pub fn only_what_is_ours(evidence: &Evidence<'_>, history: &History) -> Vec<Viol
         let uid = entry.answered["metadata"]["uid"].as_str()?;
         let life = history.0.get(uid)?;
         let before = previous(evidence, uid, &entry.answered).unwrap_or_else(|| life.theirs.clone());
-        (theirs(&entry.answered) != before).then(|| format!("{} {}: changed what people wrote", entry.resource, entry.name))
+        (theirs(&entry.answered) != before)
+            .then(|| format!("{} {}: changed what people wrote", entry.resource, entry.name))
     });
     asked.chain(became).map(|what| Violation::new("S7", what)).collect()
 }
 
 /// What people wrote last before a version of an object.
 fn previous(evidence: &Evidence<'_>, uid: &str, object: &Value) -> Option<Value> {
-    let version = |object: &Value| object["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse::<u64>().ok());
+    let version =
+        |object: &Value| object["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse::<u64>().ok());
     let end = version(object)?;
     let people = evidence.audit.iter().filter(|entry| entry.user != evidence.user && entry.code < 300);
     let of = people.filter(|entry| entry.answered["metadata"]["uid"] == uid).map(|entry| &entry.answered);
-    let before = of.filter_map(|object| version(object).filter(|at| *at < end).map(|at| (at, object)));
+    let before = of.filter_map(|object| version(object).filter(|at| *at <= end).map(|at| (at, object)));
     before.max_by_key(|(at, _)| *at).map(|(_, object)| theirs(object))
 }
 
@@ -138,7 +143,9 @@ fn step(step: &Value) -> Option<String> {
 }
 
 fn merged(body: &Value) -> Option<String> {
-    let all = |value: &Value, allowed: &[&str]| value.as_object().is_none_or(|fields| fields.keys().all(|name| allowed.contains(&name.as_str())));
+    let all = |value: &Value, allowed: &[&str]| {
+        value.as_object().is_none_or(|fields| fields.keys().all(|name| allowed.contains(&name.as_str())))
+    };
     let fine = all(body, &["metadata"])
         && all(&body["metadata"], &["uid", "annotations"])
         && all(&body["metadata"]["annotations"], &["loopback.cloud/store"]);

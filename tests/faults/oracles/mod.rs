@@ -9,7 +9,9 @@ mod writes;
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
-    audit, campaign::Reference, journal,
+    audit,
+    campaign::Reference,
+    journal,
     plan::Side,
     proxy::{Call, Run},
     stage::Stage,
@@ -67,6 +69,8 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Violation> {
         writes::one_object_for_each(evidence),
         writes::owners(evidence, &history),
         writes::finalizer_first(evidence, &history),
+        writes::released_last(evidence),
+        writes::stored_before_acknowledged(evidence),
         secrets::kept(evidence),
         kubernetes::ready_is_true(evidence),
         kubernetes::only_what_is_ours(evidence, &history),
@@ -78,7 +82,8 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Violation> {
 /// S2 while resources live: one object in the backend for each, and no other.
 pub fn inventory(stage: &Stage) -> Option<String> {
     let uid = |object: &serde_json::Value| object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-    let ours: BTreeMap<String, (String, String)> = stage.run.objects().into_iter().map(|(key, object)| (uid(&object), key)).collect();
+    let ours: BTreeMap<String, (String, String)> =
+        stage.run.objects().into_iter().map(|(key, object)| (uid(&object), key)).collect();
     for (id, (_, object)) in stage.run.journal.inventory() {
         if let Some(owner) = object.owner.filter(|owner| !ours.contains_key(&owner.uid)) {
             return Some(format!("{id} belongs to {} {}, which does not exist", owner.kind, owner.name));
@@ -105,7 +110,8 @@ fn counted(evidence: &Evidence<'_>) -> Vec<Violation> {
     let bound = |usual: usize| 2 * usual + 4;
     let many = writes(&evidence.calls).into_iter().filter_map(|(about, count)| {
         let usual = reference.writes.get(&about).copied().unwrap_or(0);
-        (count > bound(usual)).then(|| Violation::new("D2", format!("{count} writes to {about}, {usual} without faults")))
+        (count > bound(usual))
+            .then(|| Violation::new("D2", format!("{count} writes to {about}, {usual} without faults")))
     });
     many.collect()
 }

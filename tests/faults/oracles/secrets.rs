@@ -43,10 +43,12 @@ fn canaries(evidence: &Evidence<'_>) -> Vec<String> {
 /// Whatever left, and where it was seen.
 fn outgoing(evidence: &Evidence<'_>) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut seen: Vec<(String, String)> = evidence.prints.iter().map(|print| ("a print".to_owned(), print.clone())).collect();
+    let mut seen: Vec<(String, String)> =
+        evidence.prints.iter().map(|print| ("a print".to_owned(), print.clone())).collect();
     for call in &evidence.calls {
         let about = call.point.to_string();
-        let secret = (call.point.side == Side::Kubernetes && call.point.role.contains(":secrets")) || about.contains("/secret#");
+        let secret =
+            (call.point.side == Side::Kubernetes && call.point.role.contains(":secrets")) || about.contains("/secret#");
         if secret && call.code.is_none_or(|code| code < 300) {
             continue;
         }
@@ -60,7 +62,8 @@ fn outgoing(evidence: &Evidence<'_>) -> Vec<(String, String)> {
 /// S5.
 pub fn kept(evidence: &Evidence<'_>) -> Vec<Violation> {
     let spellings: Vec<String> = canaries(evidence).iter().flat_map(|secret| spellings(secret)).collect();
-    let leaks = outgoing(evidence).into_iter().filter(|(_, text)| spellings.iter().any(|spelling| text.contains(spelling)));
+    let leaks =
+        outgoing(evidence).into_iter().filter(|(_, text)| spellings.iter().any(|spelling| text.contains(spelling)));
     leaks.map(|(place, _)| Violation::new("S5", format!("a secret is in {place}"))).collect()
 }
 
@@ -68,8 +71,17 @@ pub fn kept(evidence: &Evidence<'_>) -> Vec<Violation> {
 fn a_leak_is_found_in_each_spelling() {
     let secret = "wJalr/UtnFEMI+K7MDENG";
     let spellings = spellings(secret);
-    let url: String = secret.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") }).collect();
-    let mut written = vec![secret.to_owned(), HEXLOWER.encode(secret.as_bytes()), url, secret.replace('/', "\\/"), secret[..8].to_owned()];
+    let url: String = secret
+        .bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect();
+    let mut written = vec![
+        secret.to_owned(),
+        HEXLOWER.encode(secret.as_bytes()),
+        url,
+        secret.replace('/', "\\/"),
+        secret[..8].to_owned(),
+    ];
     written.extend(["", "x", "xy", "xyz"].map(|before| BASE64_NOPAD.encode(format!("{before}{secret}").as_bytes())));
     for text in written {
         assert!(spellings.iter().any(|spelling| text.contains(spelling)), "{text} {spellings:?}");

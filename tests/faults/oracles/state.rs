@@ -6,8 +6,21 @@ use crate::stage::{BINDING, Stage};
 
 /// Parts of a status that are new in each run, or move by themselves. The list of what is not compared.
 const MASKED: [&str; 15] = [
-    "id", "lastTransitionTime", "message", "addresses", "endpoint", "usage", "accessKeyId", "keys", "projectId", "since", "value", "up",
-    "httpStatus", "alertState", "nameServers",
+    "id",
+    "lastTransitionTime",
+    "message",
+    "addresses",
+    "endpoint",
+    "usage",
+    "accessKeyId",
+    "keys",
+    "projectId",
+    "since",
+    "value",
+    "up",
+    "httpStatus",
+    "alertState",
+    "nameServers",
 ];
 /// Depends on how many times the operator looked, not on what it made.
 const MOVING: [&str; 3] = ["reason", "unhealthyTargets", "healthyTargets"];
@@ -51,7 +64,8 @@ fn masked(value: &Value) -> Value {
     match value {
         Value::Array(items) => items.iter().map(masked).collect(),
         Value::Object(fields) => {
-            let kept = fields.iter().filter(|(name, _)| !MASKED.contains(&name.as_str()) && !MOVING.contains(&name.as_str()));
+            let kept =
+                fields.iter().filter(|(name, _)| !MASKED.contains(&name.as_str()) && !MOVING.contains(&name.as_str()));
             Value::Object(kept.map(|(name, value)| (name.clone(), masked(value))).collect())
         }
         value => value.clone(),

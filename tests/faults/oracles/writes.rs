@@ -6,18 +6,17 @@ use jiff::{SignedDuration, Timestamp};
 use loopback_operator::protocol::{Owner, Phase};
 
 use super::{Evidence, Violation, history::History};
-use crate::{
-    plan::Side,
-    proxy::Call,
-    workloads::Trait,
-};
+use crate::{plan::Side, proxy::Call, workloads::Trait};
+
+/// How much later than the operator the journal's reader may hear of something.
+const HEARD: SignedDuration = SignedDuration::from_millis(500);
 
 /// S1: never two objects that live for one UID.
 pub fn one_object_for_each(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut live: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut found = Vec::new();
     for entry in &evidence.journal {
-        live.values_mut().for_each(|ids| drop(ids.remove(&entry.id)));
+        live.values_mut().for_each(|ids| ids.retain(|id| *id != entry.id));
         let lives = entry.object.as_ref().is_some_and(|object| object.phase == Phase::Live);
         let Some(owner) = entry.owner.as_ref().filter(|_| lives) else { continue };
         let ids = live.entry(owner.uid.clone()).or_default();
@@ -55,17 +54,17 @@ fn wrong(evidence: &Evidence<'_>, history: &History, call: &Call) -> Option<Stri
     }
     if call.method == "POST" && !matches!(parts.last(), Some(&"acknowledge" | &"reissue")) {
         let owner = call.json()["owner"].clone();
-        let uid = owner["uid"].as_str().unwrap_or_default();
         let (namespace, cluster) = (&evidence.run.name, &evidence.run.cluster);
-        let right = owner["namespace"] == namespace.as_str() && owner["cluster"] == cluster.as_str() && history.0.contains_key(uid);
+        let right =
+            owner["namespace"] == namespace.as_str() && owner["cluster"] == cluster.as_str() && history.knows(&owner);
         return (!right).then(|| format!("{point}: made with the owner {owner}, which is no resource here"));
     }
     let id = parts.iter().rev().find(|part| part.rsplit_once('-').is_some_and(|(_, id)| id.len() == 26))?;
     let owner = owner_of(evidence, id, call.sent);
     if call.method == "PUT" {
-        let from = call.json()["from"].clone();
-        let same = owner.as_ref().is_none_or(|owner| from["uid"] == owner.uid.as_str());
-        return (!same).then(|| format!("{point}: {id} was taken from another than was seen"));
+        let to = call.json()["to"].clone();
+        let namesake = owner.is_some_and(|from| to["kind"] == from.kind.as_str() && to["name"] == from.name.as_str());
+        return (!namesake).then(|| format!("{point}: {id} was taken, which no namesake had"));
     }
     let Some(owner) = owner else { return Some(format!("{point}: {id} belongs to nobody")) };
     if owner.cluster != evidence.run.cluster || !history.0.contains_key(&owner.uid) {
@@ -99,8 +98,45 @@ pub fn finalizer_first(evidence: &Evidence<'_>, history: &History) -> Vec<Violat
     let early = creates.filter_map(|call| {
         let owner = call.json()["owner"].clone();
         let life = owner["uid"].as_str().and_then(|uid| history.0.get(uid));
-        let held = life.and_then(|life| life.held).is_some_and(|held| call.answered.is_some_and(|answered| held <= answered));
+        let held =
+            life.and_then(|life| life.held).is_some_and(|held| call.answered.is_some_and(|answered| held <= answered));
         (!held).then(|| format!("{}: made before the finalizer of {} was stored", call.point, owner["name"]))
     });
     early.map(|what| Violation::new("S4", what)).collect()
+}
+
+/// S2: while the backend holds something of a resource, our finalizer stays.
+pub fn released_last(evidence: &Evidence<'_>) -> Vec<Violation> {
+    let removals = evidence.calls.iter().filter(|call| call.point.side == Side::Kubernetes && call.method == "PATCH");
+    let early = removals.filter_map(|call| {
+        let steps = call.json().as_array()?.clone();
+        steps.iter().find(|step| step["op"] == "remove")?;
+        let uid = steps.iter().find(|step| step["path"] == "/metadata/uid")?["value"].as_str()?.to_owned();
+        // The journal is heard a moment after it is written.
+        let end = call.sent.saturating_add(HEARD).unwrap_or(Timestamp::MAX);
+        let of = evidence.journal.iter().filter(|entry| entry.owner.as_ref().is_some_and(|owner| owner.uid == uid));
+        let last = of.take_while(|entry| entry.at <= end).last()?;
+        let left = last.object.is_some() && call.code == Some(200);
+        left.then(|| format!("{}: the finalizer went while the backend holds {}", call.point, last.id))
+    });
+    early.map(|what| Violation::new("S2", what)).collect()
+}
+
+/// S4: a key is in its Secret before the backend forgets it.
+pub fn stored_before_acknowledged(evidence: &Evidence<'_>) -> Vec<Violation> {
+    let mut stored = false;
+    let mut found = Vec::new();
+    for call in evidence.calls.iter().filter(|call| call.code.is_some_and(|code| code < 300)) {
+        let role = call.point.role.as_str();
+        match call.point.side {
+            Side::Kubernetes => {
+                stored |= call.writes() && role.contains(":secrets") && !role.ends_with("secrets/token")
+            }
+            Side::Backend if role.ends_with("/acknowledge") && !stored => {
+                found.push(Violation::new("S4", format!("{}: acknowledged before it was stored", call.point)));
+            }
+            Side::Backend => {}
+        }
+    }
+    found
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Front, Run, Upstream, streams};
 use crate::{
+    journal,
     plan::{Fault, Later, Side},
     planted,
 };
@@ -227,11 +228,7 @@ async fn holds(run: &Run, request: &Request) -> Option<RawObject> {
     let uid = body.pointer("/metadata/uid")?.as_str()?;
     let of_uid = |object: &RawObject| object.owner.as_ref().is_some_and(|owner| owner.uid == uid);
     let (collection, object) = run.journal.inventory().into_values().find(|(_, object)| of_uid(object))?;
-    let collection = match (collection.split_once('/'), &object.parent) {
-        (Some((parents, children)), Some(parent)) => format!("{parents}/{parent}/{children}"),
-        _ => collection,
-    };
-    let path = format!("/v3/projects/{}/{collection}/{}", run.name, object.id);
+    let path = format!("/v3/projects/{}/{}", run.name, journal::path(&collection, &object));
     serde_json::from_value(run.admin.ask(Method::GET, &path, None).await.ok()?).ok()
 }
 

@@ -5,13 +5,19 @@ mod names;
 mod run;
 mod streams;
 
-use std::{net::SocketAddr, sync::{Arc, Mutex}};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
 use axum::body::Body;
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::{io::{AsyncRead, AsyncWrite}, net::TcpListener};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
 use tokio_rustls::TlsAcceptor;
 
 pub use self::{
@@ -123,4 +129,3 @@ async fn serve(front: Arc<Front>, run: Arc<Run>, stream: impl AsyncRead + AsyncW
 #[derive(Debug, thiserror::Error)]
 #[error("reset")]
 struct Reset;
-

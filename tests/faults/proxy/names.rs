@@ -74,7 +74,8 @@ impl Names {
 
 fn kubernetes(path: &str, query: &str) -> (String, bool) {
     let streams = query.contains("watch=true");
-    let rest = path.split_once("/namespaces/").and_then(|(_, rest)| rest.split_once('/')).map_or(path, |(_, rest)| rest);
+    let rest =
+        path.split_once("/namespaces/").and_then(|(_, rest)| rest.split_once('/')).map_or(path, |(_, rest)| rest);
     if rest.starts_with("events") {
         return ("events".into(), false);
     }
@@ -93,10 +94,30 @@ fn what_is_new_in_each_run_is_named_by_its_role() {
         (Side::Backend, "/v3/projects/p-1", Value::Null, "view"),
         (Side::Backend, "/v3/projects/p-1/changes?after=x", Value::Null, "feed"),
         (Side::Backend, "/v3/projects/p-1/owners/lane/u-1", Value::Null, "owners/assets"),
-        (Side::Backend, "/v3/projects/p-1/object-stores", serde_json::json!({"owner": {"name": "a"}}), "object-stores/a"),
-        (Side::Backend, &format!("/v3/projects/p-1/object-stores/{id}/secret"), Value::Null, "object-stores/assets/secret"),
-        (Side::Kubernetes, "/apis/loopback.cloud/v1alpha1/namespaces/p-1/objectbuckets/a/status?force=true", Value::Null, "objectbuckets/a/status"),
-        (Side::Kubernetes, "/api/v1/namespaces/p-1/secrets?watch=true&fieldSelector=metadata.name%3Dt", Value::Null, "secrets/t?watch"),
+        (
+            Side::Backend,
+            "/v3/projects/p-1/object-stores",
+            serde_json::json!({"owner": {"name": "a"}}),
+            "object-stores/a",
+        ),
+        (
+            Side::Backend,
+            &format!("/v3/projects/p-1/object-stores/{id}/secret"),
+            Value::Null,
+            "object-stores/assets/secret",
+        ),
+        (
+            Side::Kubernetes,
+            "/apis/loopback.cloud/v1alpha1/namespaces/p-1/objectbuckets/a/status?force=true",
+            Value::Null,
+            "objectbuckets/a/status",
+        ),
+        (
+            Side::Kubernetes,
+            "/api/v1/namespaces/p-1/secrets?watch=true&fieldSelector=metadata.name%3Dt",
+            Value::Null,
+            "secrets/t?watch",
+        ),
         (Side::Kubernetes, "/apis/events.k8s.io/v1/namespaces/p-1/events/x.17", Value::Null, "events"),
     ] {
         assert_eq!(names.role(side, path, &body).0, role);

@@ -50,7 +50,7 @@ pub struct Call {
 impl Call {
     /// Whether it changes something.
     pub fn writes(&self) -> bool {
-        self.method != "GET" && self.point.role != "POST:events"
+        self.method != "GET" && !self.point.role.ends_with(":events")
     }
 
     /// The body, if it is JSON.
@@ -75,6 +75,8 @@ struct State {
     pending: usize,
     fed: bool,
     last_write: Option<Instant>,
+    token: String,
+    planted: BTreeMap<String, usize>,
 }
 
 /// One run of a workload.
@@ -145,7 +147,19 @@ impl Run {
         state.reached |= fault.is_some();
         let (method, path, body) = (method.to_owned(), path.to_owned(), body.to_owned());
         let (sent, answer) = (Timestamp::now(), Vec::new());
-        let call = Call { point, method, path, body, condition: None, sent, answered: None, code: None, answer, stream, held: None };
+        let call = Call {
+            point,
+            method,
+            path,
+            body,
+            condition: None,
+            sent,
+            answered: None,
+            code: None,
+            answer,
+            stream,
+            held: None,
+        };
         if call.writes() {
             state.last_write = Some(Instant::now());
         }
@@ -216,6 +230,29 @@ impl Run {
     /// Whether the call of the plan came.
     pub fn reached(&self) -> bool {
         self.plan.is_none() || self.state.lock().unwrap().reached
+    }
+
+    /// True the first time.
+    pub fn once(&self, what: &str) -> bool {
+        self.many(what, 1)
+    }
+
+    /// True so many times.
+    pub fn many(&self, what: &str, times: usize) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let count = state.planted.entry(what.to_owned()).or_default();
+        *count += 1;
+        *count <= times
+    }
+
+    /// The token that the binding uses at first.
+    pub fn token(&self) -> String {
+        self.state.lock().unwrap().token.clone()
+    }
+
+    /// Notes the token that the binding uses.
+    pub fn uses(&self, token: &str) {
+        token.clone_into(&mut self.state.lock().unwrap().token);
     }
 
     /// Something is under way that nobody waits for; or it is done.

@@ -20,7 +20,9 @@ struct Events {
 
 /// Whether a line only says that the stream lives: those come as time passes.
 fn alive(line: &[u8]) -> bool {
-    [br#""type":"BOOKMARK""#.as_slice(), br#""type":"progress""#].iter().any(|mark| line.windows(mark.len()).take(8).any(|part| part == *mark))
+    [br#""type":"BOOKMARK""#.as_slice(), br#""type":"progress""#]
+        .iter()
+        .any(|mark| line.windows(mark.len()).take(8).any(|part| part == *mark))
 }
 
 /// The stream's events as its reader shall see them.

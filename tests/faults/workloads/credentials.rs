@@ -39,7 +39,9 @@ pub async fn life(stage: &Stage) -> Done {
 pub async fn revoked(stage: &Stage) -> Done {
     let first = made(stage).await?;
     stage.delete_secret(SECRET).await?;
-    let another = |secret: Option<Value>| secret.is_some_and(|secret| secret.pointer(FIELD).is_some_and(|second| *second != first));
+    let another = |secret: Option<Value>| {
+        secret.is_some_and(|secret| secret.pointer(FIELD).is_some_and(|second| *second != first))
+    };
     stage.poll("Secret", SECRET, "another key", another).await?;
     stage.until_ready(CREDENTIAL, "rw").await
 }

@@ -61,10 +61,22 @@ pub fn all() -> Vec<Workload> {
         plain("deleted-while-made", |stage| Box::pin(orders::deleted_while_made(stage))),
         plain("again", |stage| Box::pin(orders::again(stage))),
         Workload { sample: 12, ..plain("many", |stage| Box::pin(orders::many(stage))) },
-        Workload { trait_: Trait::Namespace, ..plain("namespace-deleted", |stage| Box::pin(orders::namespace(stage))) },
+        Workload {
+            trait_: Trait::Namespace,
+            sample: 3,
+            ..plain("namespace-deleted", |stage| Box::pin(orders::namespace(stage)))
+        },
         plain("token-changed", |stage| Box::pin(outside::token(stage))),
         Workload { trait_: Trait::Drift, ..plain("drift", |stage| Box::pin(outside::drift(stage))) },
-        Workload { trait_: Trait::Backend, sample: 2, ..plain("backend-restarted", |stage| Box::pin(outside::restart(stage))) },
-        Workload { trait_: Trait::Backend, sample: 2, ..plain("backend-put-back", |stage| Box::pin(outside::put_back(stage))) },
+        Workload {
+            trait_: Trait::Backend,
+            sample: 2,
+            ..plain("backend-restarted", |stage| Box::pin(outside::restart(stage)))
+        },
+        Workload {
+            trait_: Trait::Backend,
+            sample: 2,
+            ..plain("backend-put-back", |stage| Box::pin(outside::put_back(stage)))
+        },
     ]
 }

@@ -30,15 +30,17 @@ pub async fn token(stage: &Stage) -> Done {
 /// Somebody changes what is ours, and deletes it; what is not ours is left alone.
 pub async fn drift(stage: &Stage) -> Done {
     let path = format!("/v3/projects/{}/load-balancers", stage.name);
-    let foreign = json!({"intent": {"name": "foreign", "services": {}, "targets": {}}});
+    let foreign = json!({"intent": {"name": "foreign", "services": {"web": {"port": 7}}, "targets": {}}});
     let foreign = stage.lane.admin.ask(Method::POST, &path, Some(foreign)).await?;
     stage.apply(BALANCER, "web", balancer_spec(8080)).await?;
     stage.until_ready(BALANCER, "web").await?;
-    let port = |port: u16| {
-        move || stage.held("web").is_some_and(|(_, held)| held.intent["services"]["web"]["port"] == port)
-    };
+    let port =
+        |port: u16| move || stage.held("web").is_some_and(|(_, held)| held.intent["services"]["web"]["port"] == port);
     stage.drift("web", json!({"services": {"web": {"port": 9999}}})).await?;
-    stage.until("the change is told", port(9999)).await.or_else(|error| if port(8080)() { Ok(()) } else { Err(error) })?;
+    stage
+        .until("the change is told", port(9999))
+        .await
+        .or_else(|error| if port(8080)() { Ok(()) } else { Err(error) })?;
     stage.until("the change is undone", port(8080)).await?;
     stage.until_ready(BALANCER, "web").await?;
     let first = stage.held("web").ok_or("not held")?.1.id;
@@ -83,14 +85,21 @@ pub async fn put_back(stage: &Stage) -> Done {
     stage.until_gone(RECORD, "old").await?;
     stage.apply(BALANCER, "web", balancer_spec(8080)).await?;
     stage.until_ready(BALANCER, "web").await?;
+    let first = stage.held("web").ok_or("Ready, but not held")?.1.id;
     lane.backend.kill();
     std::fs::remove_dir_all(&lane.state).map_err(|error| error.to_string())?;
     copy_folder(&copy, &lane.state);
     lane.backend.again();
     lane.admin.wait().await;
-    let held = |name: &'static str| move || stage.held(name).is_some();
-    stage.until("what had gone is there again", held("old")).await?;
-    stage.until("what was missing is made again", held("web")).await?;
+    stage.until("what had gone is there again", || stage.held("old").is_some()).await?;
+    let anew = || stage.held("web").is_some_and(|(_, held)| held.id != first);
+    stage.until("what was missing is made again", anew).await?;
+    let named = || {
+        stage.held("web").is_some_and(|(_, held)| {
+            stage.run.object(BALANCER, "web").unwrap_or_default()["status"]["id"] == held.id.as_str()
+        })
+    };
+    stage.until("the status names the new one", named).await?;
     stage.until_ready(BALANCER, "web").await?;
     stage.until_ready(ZONE, "z").await?;
     let old = stage.held("old").ok_or("S3: what has no resource was deleted")?;
