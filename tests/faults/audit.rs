@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{BufRead, BufReader},
+    os::unix::fs::MetadataExt,
     path::Path,
     sync::{Arc, Mutex},
     time::Duration,
@@ -43,12 +44,15 @@ impl Audit {
     /// Reads a log until the process ends.
     pub fn follow(log: &Path) -> Self {
         let audit = Self::default();
-        let (entries, file) = (audit.clone(), File::open(log).expect("an audit log"));
+        let (entries, log) = (audit.clone(), log.to_owned());
         std::thread::spawn(move || {
-            let (mut reader, mut line) = (BufReader::new(file), String::new());
+            let open = || File::open(&log).expect("an audit log");
+            let (mut reader, mut line) = (BufReader::new(open()), String::new());
             loop {
                 match reader.read_line(&mut line) {
                     Ok(read) if read > 0 && line.ends_with('\n') => entries.take_in(std::mem::take(&mut line)),
+                    // A log that has grown large is put aside for a new one.
+                    _ if line.is_empty() && moved(reader.get_ref(), &log) => reader = BufReader::new(open()),
                     _ => std::thread::sleep(Duration::from_millis(20)),
                 }
             }
@@ -73,6 +77,11 @@ impl Audit {
         let entry = entry(&value, line);
         self.0.lock().unwrap().entry(namespace).or_default().push(entry);
     }
+}
+
+fn moved(file: &File, log: &Path) -> bool {
+    let (read, named) = (file.metadata(), std::fs::metadata(log));
+    matches!((read, named), (Ok(read), Ok(named)) if read.ino() != named.ino() && read.len() > 0)
 }
 
 fn entry(value: &Value, line: String) -> Entry {

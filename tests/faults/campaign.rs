@@ -26,8 +26,8 @@ pub struct Reference {
     pub calls: Vec<Call>,
     /// What there was before all was deleted.
     pub state: Value,
-    /// Writes per object.
-    pub writes: BTreeMap<String, usize>,
+    /// Calls per object.
+    pub counts: BTreeMap<String, usize>,
 }
 
 /// What came of one run.
@@ -97,8 +97,8 @@ pub async fn run(lane: &Arc<Lane>, task: Task<'_>) -> Verdict {
         reference: task.reference,
     };
     violations.extend(oracles::judge(&evidence));
-    let writes = oracles::writes(&evidence.calls);
-    let reference = Reference { calls: evidence.calls, state: found, writes };
+    let counts = oracles::counts(&evidence.calls);
+    let reference = Reference { calls: evidence.calls, state: found, counts };
     Verdict { violations, reached: run.reached(), reference, took: began.elapsed(), log }
 }
 

@@ -15,7 +15,7 @@ use super::{
     kind::Remark,
     link::{Health, Link, Listener},
     outcome::{Finding, Outcome},
-    parents::in_use,
+    parents::{in_use, unknown_users},
     resolve::{Unresolved, asleep, broken, resolve},
 };
 use crate::{
@@ -209,6 +209,10 @@ fn fields(project_id: &str, missing: &[String]) -> Map<String, Value> {
 async fn retire(engine: &Engine, key: &Key, object: &DynamicObject, spec: &ProjectBindingSpec) -> Outcome {
     if !has_finalizer(object) {
         return Outcome::Gone;
+    }
+    // A process that has just begun may not know them yet.
+    if let Some(kind) = engine.unlisted(key, engine.kinds()) {
+        return Outcome::Deleting(unknown_users(kind));
     }
     let users = users(engine, key);
     if !users.is_empty() {

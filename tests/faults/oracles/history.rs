@@ -67,7 +67,7 @@ impl History {
         if !object["metadata"]["deletionTimestamp"].is_null() {
             life.deleted = Some(life.deleted.map_or(entry.at, |known| known.min(entry.at)));
         }
-        if life.theirs.is_null() {
+        if life.theirs.is_null() && object["spec"].is_object() {
             life.theirs = theirs(object);
         }
     }

@@ -7,7 +7,12 @@ use super::{
     Evidence, Violation,
     history::{History, theirs},
 };
-use crate::{plan::Side, proxy::Call, stage::BINDING, workloads::Trait};
+use crate::{
+    plan::{Fault, Side},
+    proxy::Call,
+    stage::BINDING,
+    workloads::Trait,
+};
 
 /// Fields of a spec that mean nothing to the backend.
 const LOCAL: [&str; 6] =
@@ -23,7 +28,9 @@ pub fn ready_is_true(evidence: &Evidence<'_>) -> Vec<Violation> {
         .calls
         .iter()
         .filter(|call| call.point.side == Side::Kubernetes && call.point.role.ends_with("/status"));
-    calls.filter_map(untrue).map(|what| Violation::new("S6", what)).collect()
+    // One that the proxy held back was true when it was sent.
+    let late = |call: &&Call| evidence.run.plan != Some((call.point.clone(), Fault::Late));
+    calls.filter(late).filter_map(untrue).map(|what| Violation::new("S6", what)).collect()
 }
 
 fn untrue(call: &Call) -> Option<String> {
@@ -90,8 +97,9 @@ pub fn only_what_is_ours(evidence: &Evidence<'_>, history: &History) -> Vec<Viol
         let uid = entry.answered["metadata"]["uid"].as_str()?;
         let life = history.0.get(uid)?;
         let before = previous(evidence, uid, &entry.answered).unwrap_or_else(|| life.theirs.clone());
-        (theirs(&entry.answered) != before)
-            .then(|| format!("{} {}: changed what people wrote", entry.resource, entry.name))
+        let now = theirs(&entry.answered);
+        (now != before)
+            .then(|| format!("{} {}: changed what people wrote from {before} to {now}", entry.resource, entry.name))
     });
     asked.chain(became).map(|what| Violation::new("S7", what)).collect()
 }
@@ -102,7 +110,9 @@ fn previous(evidence: &Evidence<'_>, uid: &str, object: &Value) -> Option<Value>
         |object: &Value| object["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse::<u64>().ok());
     let end = version(object)?;
     let people = evidence.audit.iter().filter(|entry| entry.user != evidence.user && entry.code < 300);
-    let of = people.filter(|entry| entry.answered["metadata"]["uid"] == uid).map(|entry| &entry.answered);
+    let of = people
+        .filter(|entry| entry.answered["metadata"]["uid"] == uid && entry.answered["spec"].is_object())
+        .map(|entry| &entry.answered);
     let before = of.filter_map(|object| version(object).filter(|at| *at <= end).map(|at| (at, object)));
     before.max_by_key(|(at, _)| *at).map(|(_, object)| theirs(object))
 }

@@ -92,26 +92,26 @@ pub fn inventory(stage: &Stage) -> Option<String> {
     None
 }
 
-/// Writes per object.
-pub fn writes(calls: &[Call]) -> BTreeMap<String, usize> {
-    let mut writes = BTreeMap::new();
-    for call in calls.iter().filter(|call| call.writes()) {
+/// Writes, and reads, per object.
+pub fn counts(calls: &[Call]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for call in calls.iter().filter(|call| !call.stream) {
         let about = call.point.role.split_once(':').map_or("", |(_, about)| about);
         let side = if call.point.side == Side::Kubernetes { "k" } else { "b" };
-        *writes.entry(format!("{side}:{}", about.split('?').next().unwrap_or_default())).or_default() += 1;
+        let act = if call.method == "GET" { "reads of" } else { "writes to" };
+        *counts.entry(format!("{act} {side}:{}", about.split('?').next().unwrap_or_default())).or_default() += 1;
     }
-    writes
+    counts
 }
 
-/// D2: as many writes as without faults, twice that and a few more at most. A write is repeated because its answer was lost, and
+/// D2: as many calls as without faults, twice that and a few more at most. A call is repeated because its answer was lost, and
 /// what was half done when the operator died is looked at again.
 fn counted(evidence: &Evidence<'_>) -> Vec<Violation> {
     let Some(reference) = evidence.reference else { return vec![] };
-    let bound = |usual: usize| 2 * usual + 4;
-    let many = writes(&evidence.calls).into_iter().filter_map(|(about, count)| {
-        let usual = reference.writes.get(&about).copied().unwrap_or(0);
-        (count > bound(usual))
-            .then(|| Violation::new("D2", format!("{count} writes to {about}, {usual} without faults")))
+    let many = counts(&evidence.calls).into_iter().filter_map(|(about, count)| {
+        let usual = reference.counts.get(&about).copied().unwrap_or(0);
+        let bound = 2 * usual + if about.starts_with("reads") { 12 } else { 4 };
+        (count > bound).then(|| Violation::new("D2", format!("{count} {about}, {usual} without faults")))
     });
     many.collect()
 }

@@ -49,10 +49,12 @@ fn outgoing(evidence: &Evidence<'_>) -> Vec<(String, String)> {
         let about = call.point.to_string();
         let secret =
             (call.point.side == Side::Kubernetes && call.point.role.contains(":secrets")) || about.contains("/secret#");
+        if !secret {
+            seen.push((format!("what {about} sent"), format!("{}\n{}", call.path, text(&call.body))));
+        }
         if secret && call.code.is_none_or(|code| code < 300) {
             continue;
         }
-        seen.push((format!("what {about} sent"), format!("{}\n{}", call.path, text(&call.body))));
         seen.push((format!("the answer to {about}"), text(&call.answer)));
     }
     seen.extend(evidence.audit.iter().map(|entry| ("the audit log".to_owned(), entry.line.clone())));

@@ -23,7 +23,7 @@ const MASKED: [&str; 15] = [
     "nameServers",
 ];
 /// Depends on how many times the operator looked, not on what it made.
-const MOVING: [&str; 3] = ["reason", "unhealthyTargets", "healthyTargets"];
+const MOVING: [&str; 4] = ["reason", "unhealthyTargets", "healthyTargets", "secretName"];
 
 /// Kubernetes from the API server, the backend from its journal.
 pub async fn of(stage: &Stage) -> Value {

@@ -36,6 +36,7 @@ async fn create(bug: Bug, run: &Run, upstream: &Upstream, request: &mut Request)
         Bug::CreateWithoutOwner if run.once("create") => {
             drop(body.as_object_mut().and_then(|body| body.remove("owner")))
         }
+        Bug::StatusIsTheMemory => drop(body.as_object_mut().and_then(|body| body.remove("owner"))),
         Bug::CreateOnlySaid => return Some(created(request)),
         Bug::ForeignChanged | Bug::ForeignTaken | Bug::ForeignDeleted if run.once("foreign") => {
             foreign(bug, run, upstream, request).await;
@@ -88,13 +89,21 @@ async fn update(bug: Bug, upstream: &Upstream, request: &mut Request) -> Option<
     None
 }
 
-async fn retire(bug: Bug, run: &Run, upstream: &Upstream, request: &mut Request) -> Option<Answer> {
+async fn retire(bug: Bug, run: &Arc<Run>, upstream: &Upstream, request: &mut Request) -> Option<Answer> {
     match bug {
         Bug::RetireOnlySaid => Some(Answer::json(200, &json!({"object": null}))),
         Bug::RetireRefusedForEver => Some(Answer::json(
             503,
             &json!({"type": "urn:loopback:problem:unavailable", "status": 503, "code": "unavailable", "detail": "no"}),
         )),
+        Bug::FinalizerRemovedBeforeRetire if run.once("early") => {
+            let (run, upstream, late) = (Arc::clone(run), upstream.clone(), request.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(900)).await;
+                call(&run, &upstream, &late).await;
+            });
+            Some(Answer::json(200, &json!({"object": null})))
+        }
         Bug::RetireOfAnotherProject => {
             request.path = request.path.replace(&format!("/{}/", run.name), "/another/");
             upstream.carry_out(request).await;
@@ -113,6 +122,20 @@ pub(super) async fn after(bug: Bug, run: &Arc<Run>, upstream: &Upstream, request
             body["intent"]["name"] = "again".into();
             again.set(&body);
             call(run, upstream, &again).await;
+        }
+        (Bug::CreatedTwiceForOne, Purpose::Create) if run.once("twice") => {
+            let mut again = request.clone();
+            let mut body = again.json();
+            (body["owner"]["cluster"], body["intent"]["name"]) = ("elsewhere".into(), "again".into());
+            again.set(&body);
+            call(run, upstream, &again).await;
+        }
+        (Bug::AsksAllTheTime, Purpose::Create) => {
+            for _ in 0..60 {
+                let mut asks = other(request, Method::GET, request.path.clone(), "application/json", &Value::Null);
+                asks.body = Default::default();
+                call(run, upstream, &asks).await;
+            }
         }
         (Bug::UpdateSentAgain, Purpose::Update) => again(run, upstream, request, answer).await,
         (Bug::RetireOfTheLiving, Purpose::Update) if run.once("retire") => {

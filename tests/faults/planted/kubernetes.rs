@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 
 use super::{
     Bug,
-    tools::{Purpose, call, merge, other, purpose, read},
+    tools::{Purpose, call, known, merge, other, purpose},
 };
 use crate::proxy::{Answer, Request, Run, Upstream};
 
 pub(super) async fn before(bug: Bug, run: &Arc<Run>, upstream: &Upstream, request: &mut Request) -> Option<Answer> {
     match (bug, purpose(request)) {
-        (Bug::FinalizerNeverStored, Purpose::AddFinalizer) => return Some(finalizer_said(upstream, request).await),
+        (Bug::FinalizerNeverStored, Purpose::AddFinalizer) => return Some(finalizer_said(run, request)),
         (Bug::FinalizerStoredLate, Purpose::AddFinalizer) => {
             let (run, upstream, late) = (Arc::clone(run), upstream.clone(), request.clone());
-            let answer = finalizer_said(&upstream, request).await;
+            let answer = finalizer_said(&run, request);
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(700)).await;
                 call(&run, &upstream, &late).await;
@@ -25,7 +25,7 @@ pub(super) async fn before(bug: Bug, run: &Arc<Run>, upstream: &Upstream, reques
             return Some(answer);
         }
         (Bug::FinalizerNeverRemoved, Purpose::RemoveFinalizer) => {
-            let mut object = read(upstream, request, request.plain_path()).await;
+            let mut object = known(run, request);
             object["metadata"]["finalizers"] = json!([]);
             return Some(Answer::json(200, &object));
         }
@@ -34,7 +34,7 @@ pub(super) async fn before(bug: Bug, run: &Arc<Run>, upstream: &Upstream, reques
             request.set(&steps.into_iter().filter(|step| step["path"] != "/metadata/uid").collect());
         }
         (Bug::StatusOnlySaid, Purpose::Status) => {
-            let mut object = read(upstream, request, request.plain_path().trim_end_matches("/status")).await;
+            let mut object = known(run, request);
             object["status"] = request.json()["status"].clone();
             return Some(Answer::json(200, &object));
         }
@@ -52,8 +52,8 @@ pub(super) async fn before(bug: Bug, run: &Arc<Run>, upstream: &Upstream, reques
 }
 
 /// What the answer would be, had the finalizer been stored.
-async fn finalizer_said(upstream: &Upstream, request: &Request) -> Answer {
-    let mut object = read(upstream, request, request.plain_path()).await;
+fn finalizer_said(run: &Run, request: &Request) -> Answer {
+    let mut object = known(run, request);
     object["metadata"]["finalizers"] = json!([FINALIZER]);
     Answer::json(200, &object)
 }

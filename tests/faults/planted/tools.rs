@@ -82,9 +82,20 @@ pub async fn read(upstream: &Upstream, request: &Request, path: &str) -> Value {
     answer.and_then(|answer| serde_json::from_slice(&answer.body).ok()).unwrap_or_default()
 }
 
-/// What the answer to a merge patch of an intent would be.
+/// The object that a call to Kubernetes is about, as it was last said to be.
+pub fn known(run: &Run, request: &Request) -> Value {
+    let path = request.plain_path().trim_end_matches("/status");
+    let mut parts = path.rsplit('/');
+    let (name, plural) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let about = |(kind, of): &(String, String)| of == name && format!("{}s", kind.to_lowercase()) == plural;
+    run.objects().into_iter().find(|(key, _)| about(key)).map(|(_, object)| object).unwrap_or_default()
+}
+
+/// What the answer to a merge patch of an intent would be, with the intent made real.
 pub fn merged(mut object: Value, patch: &Value) -> Answer {
     json_patch::merge(&mut object["intent"], patch);
+    let next = object["revision"].as_u64().unwrap_or(0) + 1;
+    (object["revision"], object["intentRevision"], object["reality"]["of"]) = (next.into(), next.into(), next.into());
     Answer::json(200, &object)
 }
 

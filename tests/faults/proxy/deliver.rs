@@ -18,6 +18,8 @@ use crate::{
 const LATE: Duration = Duration::from_millis(1_500);
 /// Longer than any client waits.
 const SLOW: Duration = Duration::from_secs(16);
+/// How much later than the operator the journal's reader may hear of something.
+const HEARD: Duration = Duration::from_secs(2);
 const BODY_LIMIT: usize = 16 << 20;
 const HOP: [header::HeaderName; 4] =
     [header::HOST, header::CONTENT_LENGTH, header::CONNECTION, header::TRANSFER_ENCODING];
@@ -186,7 +188,9 @@ impl Line {
             }
             Some(Fault::AnswerLost) => return None,
             Some(Fault::Twice) => {
-                self.go().await;
+                let request = &self.request;
+                let (number, ..) = self.run.enter(request.side, request.method.as_str(), &request.path, &request.body);
+                Self { number, ..self.clone() }.go().await;
             }
             Some(Fault::Slow) => tokio::time::sleep(SLOW).await,
             Some(Fault::Truncated) => answer.body.truncate(answer.body.len() / 2),
@@ -227,7 +231,15 @@ async fn holds(run: &Run, request: &Request) -> Option<RawObject> {
     conditions.iter().find(|condition| condition["type"] == "Ready" && condition["status"] == "True")?;
     let uid = body.pointer("/metadata/uid")?.as_str()?;
     let of_uid = |object: &RawObject| object.owner.as_ref().is_some_and(|owner| owner.uid == uid);
-    let (collection, object) = run.journal.inventory().into_values().find(|(_, object)| of_uid(object))?;
+    // The journal's reader may be a moment behind.
+    let end = tokio::time::Instant::now() + HEARD;
+    let (collection, object) = loop {
+        match run.journal.inventory().into_values().find(|(_, object)| of_uid(object)) {
+            Some(found) => break found,
+            None if tokio::time::Instant::now() >= end => return None,
+            None => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
     let path = format!("/v3/projects/{}/{}", run.name, journal::path(&collection, &object));
     serde_json::from_value(run.admin.ask(Method::GET, &path, None).await.ok()?).ok()
 }

@@ -18,6 +18,7 @@ use crate::{
     plan::{Fault, Point, Side},
     planted::Bug,
     rig::Program,
+    stage::BINDING,
 };
 
 /// One call of the operator.
@@ -282,7 +283,9 @@ impl Run {
             let left = {
                 let state = self.state.lock().unwrap();
                 let since = state.last_write.map_or(silence, |last| last.elapsed());
-                let busy = state.pending > 0 || !state.fed;
+                // Without a binding no operator follows a feed.
+                let bound = state.objects.keys().any(|(kind, _)| kind == BINDING);
+                let busy = state.pending > 0 || (bound && !state.fed);
                 if busy { silence } else { silence.saturating_sub(since) }
             };
             if left.is_zero() {
