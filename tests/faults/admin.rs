@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use loopback_operator::protocol::{Page, RawObject};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -98,11 +97,5 @@ impl Admin {
         let minted = self.ask(Method::POST, "/v3/tokens", Some(body)).await?;
         let text = |field: &str| minted[field].as_str().unwrap_or_default().to_owned();
         Ok((text("id"), text("secret")))
-    }
-
-    /// All objects of a collection.
-    pub async fn list(&self, project: &str, collection: &str) -> Result<Vec<RawObject>, String> {
-        let page = self.ask(Method::GET, &format!("/v3/projects/{project}/{collection}?limit=500"), None).await?;
-        serde_json::from_value::<Page<RawObject>>(page).map(|page| page.items).map_err(|error| error.to_string())
     }
 }

@@ -28,8 +28,6 @@ pub struct Entry {
     pub name: String,
     /// What was answered.
     pub code: u64,
-    /// The body, for our own kinds.
-    pub asked: Value,
     /// The answer's body, for our own kinds.
     pub answered: Value,
     /// The whole line.
@@ -96,7 +94,6 @@ fn entry(value: &Value, line: String) -> Entry {
         resource: format!("{}{sub}", text(&about["resource"])),
         name: name.unwrap_or_default().to_owned(),
         code: value["responseStatus"]["code"].as_u64().unwrap_or(0),
-        asked: value["requestObject"].clone(),
         answered: value["responseObject"].clone(),
         line,
     }

@@ -15,7 +15,7 @@ mod oracles;
 mod plan;
 mod planted;
 mod proxy;
-#[allow(dead_code, reason = "the other suite uses the rest")]
+#[allow(dead_code, unused_imports, reason = "the other suite uses the rest")]
 #[path = "../suite/rig/mod.rs"]
 mod rig;
 mod stage;

@@ -125,14 +125,6 @@ impl Stage {
         self.put("v1", "Secret", name, json!({"metadata": {"name": name}, "stringData": data})).await.map(drop)
     }
 
-    /// Annotates an object.
-    pub async fn annotate(&self, kind: &str, name: &str, annotation: &str, value: &str) -> Done {
-        let patch = Patch::Merge(json!({"metadata": {"annotations": {annotation: value}}}));
-        let object = self.ours(kind).patch(name, &PatchParams::default(), &patch).await.map_err(said)?;
-        self.run.take(serde_json::to_value(&object).map_err(said)?);
-        Ok(())
-    }
-
     /// Takes a status away.
     pub async fn erase_status(&self, kind: &str, name: &str) -> Done {
         let patch = Patch::Merge(json!({"status": null}));

@@ -88,7 +88,7 @@ fn deleted(history: &History, uid: &str, call: &Call) -> bool {
 /// Whose an object was. The journal is heard a moment after it is written.
 fn owner_of(evidence: &Evidence<'_>, id: &str, at: Timestamp) -> Option<Owner> {
     let entries = evidence.journal.iter().filter(|entry| entry.id == id);
-    let before = entries.clone().filter(|entry| entry.at <= at).last();
+    let before = entries.clone().rfind(|entry| entry.at <= at);
     before.or_else(|| entries.clone().next()).and_then(|entry| entry.owner.clone())
 }
 

@@ -209,10 +209,11 @@ impl Line {
         };
         let held = holds(&self.run, &request).await;
         self.run.sent(self.number, &request, held);
-        let mut answer = match answered {
-            Some(answer) => answer,
-            None => self.upstream.carry_out(&request).await?,
-        };
+        if answered.is_some() {
+            // No server has heard of it.
+            return answered;
+        }
+        let mut answer = self.upstream.carry_out(&request).await?;
         self.run.answered(self.number, answer.code, &answer.body);
         if let Some(bug) = self.run.bug {
             planted::after(bug, &self.run, &self.upstream, &request, &mut answer).await;

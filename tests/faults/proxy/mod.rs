@@ -102,10 +102,11 @@ async fn listen(front: Arc<Front>, tls: Option<TlsAcceptor>) -> SocketAddr {
             tokio::spawn(async move {
                 match tls {
                     None => serve(front, run, stream).await,
-                    Some(tls) => match tls.accept(stream).await {
-                        Ok(stream) => serve(front, run, stream).await,
-                        Err(_) => {}
-                    },
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            serve(front, run, stream).await;
+                        }
+                    }
                 }
             });
         }

@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Law, for_every_kind, kinds};
-use crate::rig::{Rig, Scene, message_of, rig, until};
+use crate::rig::{Rig, Scene, alone, message_of, rig, until};
 
 /// A namespace with a token of its own, whose Secret, binding and objects can be deleted in any order.
 async fn own(rig: &'static Rig, what: &str) -> Scene {
@@ -44,6 +44,29 @@ async fn deletion_ends_in_whatever_order_things_are_deleted() {
             secret_is_gone(&scene, "own").await;
             scene.until_empty(law.collection).await;
         }
+    }
+}
+
+/// An operator that has just begun lists its kinds in any order: it lets no binding go before it knows who needs it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_deleted_while_the_operator_was_away_ends_after_its_return() {
+    let (rig, _alone) = alone().await;
+    let mut scenes = Vec::new();
+    for law in kinds() {
+        let scene = own(rig, "away").await;
+        law.make(&scene, "x").await;
+        scenes.push((law, scene));
+    }
+    rig.operator.kill();
+    for (law, scene) in &scenes {
+        scene.delete("ProjectBinding", "default").await;
+        scene.delete(law.kind, "x").await;
+    }
+    rig.restart_operator().await;
+    for (law, scene) in &scenes {
+        scene.until_gone(law.kind, "x").await;
+        scene.until_gone("ProjectBinding", "default").await;
+        scene.until_empty(law.collection).await;
     }
 }
 
