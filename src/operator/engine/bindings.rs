@@ -15,7 +15,7 @@ use super::{
     kind::Remark,
     link::{Health, Link, Listener},
     outcome::{Finding, Outcome},
-    parents::in_use,
+    parents::{in_use, unknown_users},
     resolve::{Unresolved, asleep, broken, resolve},
 };
 use crate::{
@@ -235,9 +235,9 @@ async fn retire(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Proje
     if !has_finalizer(object) {
         return Outcome::Gone;
     }
-    if let Some(kind) = unlisted(engine, key) {
-        let why = format!("Waiting for the list of {kind}, which may go through this binding");
-        return Outcome::Deleting(Remark::new(Reason::Deleting, why));
+    // A process that has just begun may not know them yet.
+    if let Some(kind) = engine.unlisted(key, engine.kinds()) {
+        return Outcome::Deleting(unknown_users(kind));
     }
     let users = users(engine, key);
     if !users.is_empty() {
@@ -250,14 +250,6 @@ async fn retire(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Proje
         Ok(_) => Outcome::Gone,
         Err(error) => unwritten(error),
     }
-}
-
-/// A kind whose objects are not known yet, as after a start: who lets go now would strand those that go through the binding.
-fn unlisted<'a>(engine: &'a Engine, key: &Key) -> Option<&'a str> {
-    let kind = engine.kinds().find(|kind| !engine.cache.synced(kind))?;
-    // Its list wakes all who asked for one of the kind.
-    engine.cache.note(key, Subject::Object(Key::new(kind, &key.namespace, "")));
-    Some(kind)
 }
 
 /// Objects of our kinds in the binding's namespace that go through it. Their ends wake the binding.

@@ -33,6 +33,8 @@ pub struct Cache(Mutex<State>);
 struct State {
     objects: BTreeMap<Key, Arc<DynamicObject>>,
     synced: BTreeSet<Arc<str>>,
+    /// Namespaces by kind whose list is complete.
+    listed: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     graves: VecDeque<String>,
     buried: BTreeSet<String>,
     readers: BTreeMap<Subject, BTreeSet<Key>>,
@@ -72,8 +74,14 @@ impl Cache {
         self.state().synced.contains(kind)
     }
 
-    pub(super) fn set_synced(&self, kind: &str) {
-        self.state().synced.insert(kind.into());
+    /// A list of a kind is complete; of those in single namespaces there are `of` in all.
+    pub(super) fn set_listed(&self, kind: &str, namespace: Option<&str>, of: usize) {
+        let mut state = self.state();
+        let lists = state.listed.entry(kind.into()).or_default();
+        lists.insert(namespace.unwrap_or_default().into());
+        if lists.len() >= of {
+            state.synced.insert(kind.into());
+        }
     }
 
     /// Takes in an object from a watch or from the answer to a write, unless we have a newer version.
@@ -236,6 +244,17 @@ mod tests {
         let kept = cache.get(&key()).unwrap();
         assert!(kept.metadata.managed_fields.is_none());
         assert_eq!(kept.annotations().keys().collect::<Vec<_>>(), ["keep"]);
+    }
+
+    #[test]
+    fn a_kind_is_known_when_all_its_namespaces_are_listed() {
+        let cache = Cache::default();
+        cache.set_listed("K", Some("a"), 2);
+        cache.set_listed("K", Some("a"), 2);
+        assert!(!cache.synced("K"));
+        cache.set_listed("K", Some("b"), 2);
+        cache.set_listed("Other", None, 1);
+        assert!(cache.synced("K") && cache.synced("Other"));
     }
 
     #[test]

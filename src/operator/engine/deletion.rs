@@ -13,7 +13,7 @@ use super::{
     key::Key,
     kind::Remark,
     outcome::Outcome,
-    parents::in_use,
+    parents::{in_use, unknown_users},
     watch::only_cached,
 };
 use crate::{
@@ -48,6 +48,9 @@ pub(super) async fn pass(engine: &Engine, key: &Key, object: Arc<DynamicObject>,
         Connection::Waiting(why) => return Outcome::Deleting(why),
         Connection::Broken(why) => return unreachable(&why),
     };
+    if let Some(kind) = engine.unlisted(key, engine.child_kinds(&key.kind)) {
+        return Outcome::Deleting(unknown_users(kind));
+    }
     let children = engine.children(key);
     if !children.is_empty() {
         return Outcome::Deleting(in_use(&children));

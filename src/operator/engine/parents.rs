@@ -14,10 +14,12 @@ use super::{
     key::Key,
     kind::{ParentOf, Remark},
     link::Link,
+    registry::Registered,
 };
 use crate::{
     crd::{ManagementPolicy, Reason},
     protocol::ObjectId,
+    runtime::queue::Trigger,
 };
 
 /// A child's parent in Kubernetes.
@@ -122,6 +124,31 @@ impl Engine {
         }
         children
     }
+}
+
+impl Engine {
+    /// Which of these kinds has not been listed since this process began: what is not known yet cannot be waited for. `reader`
+    /// is woken when it is.
+    pub(super) fn unlisted<'a>(&self, reader: &Key, mut kinds: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+        let kind = kinds.find(|kind| !self.cache.synced(kind))?;
+        self.cache.note(reader, Subject::Object(Key::new(kind, &reader.namespace, "")));
+        // It may have been listed before that was noted.
+        if self.cache.synced(kind) {
+            self.queue.add(reader.clone(), Trigger::Dependency);
+        }
+        Some(kind)
+    }
+
+    /// Kinds whose objects belong to objects of a kind.
+    pub(super) fn child_kinds<'a>(&'a self, parent: &'a str) -> impl Iterator<Item = &'a str> {
+        let of = move |kind: &&Registered| kind.parent.is_some_and(|found| found.kind == parent);
+        self.kinds.values().filter(of).map(Registered::kind)
+    }
+}
+
+/// What to say of an object whose deletion waits until these are known.
+pub(super) fn unknown_users(kind: &str) -> Remark {
+    Remark::new(Reason::Deleting, format!("Looking for {kind}s that need it"))
 }
 
 /// How many users of an object are named in a message.

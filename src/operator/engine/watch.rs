@@ -188,7 +188,9 @@ impl Intake<'_> {
             self.gone(key, None);
         }
         self.listed.clear();
-        self.engine.cache.set_synced(self.kind);
+        let namespace = self.watch.namespace.as_deref();
+        let lists = if namespace.is_some() { self.engine.namespaces.len() } else { 1 };
+        self.engine.cache.set_listed(self.kind, namespace, lists);
         self.watch.gate.open();
         self.engine.listed(self.kind);
     }

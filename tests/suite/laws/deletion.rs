@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Law, PARENT, for_every_kind, kinds};
-use crate::rig::{Rig, Scene, below, message_of, rig, until};
+use crate::rig::{Rig, Scene, alone, below, message_of, rig, until};
 
 /// Scenes that one test has at a time.
 const AT_ONCE: usize = 16;
@@ -70,6 +70,29 @@ fn orders<T: Clone>(things: &[T]) -> Vec<Vec<T>> {
         (0..=order.len()).map(move |at| [&order[..at], std::slice::from_ref(first), &order[at..]].concat())
     };
     orders(rest).into_iter().flat_map(into).collect()
+}
+
+/// An operator that has just begun lists its kinds in any order: it lets no binding go before it knows who needs it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_deleted_while_the_operator_was_away_ends_after_its_return() {
+    let (rig, _alone) = alone().await;
+    let mut scenes = Vec::new();
+    for law in kinds() {
+        let scene = own(rig, "away").await;
+        law.make(&scene, "x").await;
+        scenes.push((law, scene));
+    }
+    rig.operator.kill();
+    for (law, scene) in &scenes {
+        scene.delete("ProjectBinding", "default").await;
+        scene.delete(law.kind, "x").await;
+    }
+    rig.restart_operator().await;
+    for (law, scene) in &scenes {
+        scene.until_gone(law.kind, "x").await;
+        scene.until_gone("ProjectBinding", "default").await;
+        scene.until_empty(law.collection).await;
+    }
 }
 
 /// What was lent and taken back: the deletion waits, says for what, and goes on when it is there again.

@@ -192,7 +192,7 @@ impl Rig {
 }
 
 /// A control plane with these manifests.
-async fn control_plane(options: Options, manifests: &[String]) -> ControlPlane {
+pub async fn control_plane(options: Options, manifests: &[String]) -> ControlPlane {
     let plane = ControlPlane::start(options, &World::real(), &Progress::stderr()).await.expect("a control plane");
     let client = plane.cluster().client().expect("a client");
     for manifest in manifests {

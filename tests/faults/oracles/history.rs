@@ -1,0 +1,74 @@
+//! The lives of resources, as the API server's log tells them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use loopback_operator::crd::FINALIZER;
+use serde_json::Value;
+
+use crate::audit::Entry;
+
+/// One resource.
+#[derive(Clone, Debug, Default)]
+pub struct Life {
+    /// Its kind and name.
+    pub about: (String, String),
+    /// Since when our finalizer was stored.
+    pub held: Option<Timestamp>,
+    /// When its deletion was asked for.
+    pub deleted: Option<Timestamp>,
+    /// What is not ours in it, when people last wrote it.
+    pub theirs: Value,
+}
+
+/// All of them, by UID.
+#[derive(Default)]
+pub struct History(pub BTreeMap<String, Life>);
+
+/// What of an object only people write.
+pub fn theirs(object: &Value) -> Value {
+    let mut metadata = object["metadata"].clone();
+    if let Some(annotations) = metadata["annotations"].as_object_mut() {
+        annotations.remove("loopback.cloud/store");
+    }
+    let annotations =
+        metadata["annotations"].as_object().filter(|all| !all.is_empty()).cloned().map_or(Value::Null, Value::Object);
+    serde_json::json!({"spec": object["spec"], "labels": metadata["labels"], "annotations": annotations})
+}
+
+impl History {
+    /// The lives in a log.
+    pub fn of(log: &[Entry]) -> Self {
+        let mut history = Self::default();
+        for entry in log.iter().filter(|entry| entry.code < 300) {
+            match entry.answered["items"].as_array() {
+                Some(items) => items.iter().for_each(|item| history.take(item, entry)),
+                None => history.take(&entry.answered, entry),
+            }
+        }
+        history
+    }
+
+    /// Whether an owner is a resource that was here.
+    pub fn knows(&self, owner: &Value) -> bool {
+        let life = owner["uid"].as_str().and_then(|uid| self.0.get(uid));
+        life.is_some_and(|life| owner["kind"] == life.about.0.as_str() && owner["name"] == life.about.1.as_str())
+    }
+
+    fn take(&mut self, object: &Value, entry: &Entry) {
+        let Some(uid) = object["metadata"]["uid"].as_str() else { return };
+        let life = self.0.entry(uid.to_owned()).or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        life.about = (text(&object["kind"]), text(&object["metadata"]["name"]));
+        let finalizers = object["metadata"]["finalizers"].as_array();
+        if finalizers.is_some_and(|all| all.iter().any(|finalizer| finalizer == FINALIZER)) {
+            life.held.get_or_insert(entry.at);
+        }
+        if !object["metadata"]["deletionTimestamp"].is_null() {
+            life.deleted = Some(life.deleted.map_or(entry.at, |known| known.min(entry.at)));
+        }
+        if life.theirs.is_null() && object["spec"].is_object() {
+            life.theirs = theirs(object);
+        }
+    }
+}
