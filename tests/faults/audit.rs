@@ -16,6 +16,8 @@ use serde_json::Value;
 /// One request as the API server saw it.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// When it came.
+    pub came: Timestamp,
     /// When it was answered.
     pub at: Timestamp,
     /// Who asked.
@@ -88,6 +90,7 @@ fn entry(value: &Value, line: String) -> Entry {
     let sub = about["subresource"].as_str().map(|sub| format!("/{sub}")).unwrap_or_default();
     let name = about["name"].as_str().or(value.pointer("/responseObject/metadata/name").and_then(Value::as_str));
     Entry {
+        came: text(&value["requestReceivedTimestamp"]).parse().unwrap_or(Timestamp::MAX),
         at: text(&value["stageTimestamp"]).parse().unwrap_or(Timestamp::MAX),
         user: text(&value["user"]["username"]),
         verb: text(&value["verb"]),

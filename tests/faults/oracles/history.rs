@@ -65,7 +65,7 @@ impl History {
             life.held.get_or_insert(entry.at);
         }
         if !object["metadata"]["deletionTimestamp"].is_null() {
-            life.deleted = Some(life.deleted.map_or(entry.at, |known| known.min(entry.at)));
+            life.deleted = Some(life.deleted.map_or(entry.came, |known| known.min(entry.came)));
         }
         if life.theirs.is_null() && object["spec"].is_object() {
             life.theirs = theirs(object);
