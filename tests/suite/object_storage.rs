@@ -295,10 +295,10 @@ async fn a_full_bucket_waits_and_says_what_to_do() {
     until("it says why it waits", async || {
         let bucket = store.wire.get(PROJECT, "object-stores", &store.bucket).await;
         message = bucket.reality.members.get("content").map(|content| content.message.clone()).unwrap_or_default();
-        message.contains("no key pair")
+        message.contains("key pairs are revoked")
     })
     .await;
-    assert!(message.contains("1 objects") && message.contains("Purge"), "{message}");
+    assert!(message.contains("1 object ") && message.contains("Purge"), "{message}");
     let gone = async || store.wire.list(PROJECT, "object-stores").await.is_empty();
     assert!(!crate::rig::within(A_WHILE, gone).await, "a bucket with an object in it went");
     // The keys went with the bucket; what is said is what helps.

@@ -316,16 +316,15 @@ fn content(usage: Usage, purge: bool, open: bool) -> BTreeMap<String, Member> {
     let message = if purge {
         format!("{} objects are still to be removed", usage.objects)
     } else {
+        let held = match usage.objects {
+            1 => "1 object".to_owned(),
+            more => format!("{more} objects"),
+        };
+        let otherwise = if open { "remove them with an S3 client, or " } else { "its key pairs are revoked: " };
         format!(
-            "the bucket still holds {} objects with {} bytes, and {}ask for them to be removed with the bucket \
+            "the bucket still holds {held} with {} bytes; {otherwise}ask for them to be deleted with it \
              (deletionPolicy: Purge)",
-            usage.objects,
             usage.bytes,
-            if open {
-                "waits until they are gone: remove them with an S3 client, or "
-            } else {
-                "no key pair any more: "
-            }
         )
     };
     BTreeMap::from([(member::CONTENT.to_owned(), Member { state: state.to_owned(), reason, message })])
