@@ -72,6 +72,12 @@ fn orders<T: Clone>(things: &[T]) -> Vec<Vec<T>> {
     orders(rest).into_iter().flat_map(into).collect()
 }
 
+/// An object of a kind, and the parent that it has.
+fn things(law: &Law) -> Vec<(&'static str, &'static str)> {
+    let parent = law.parent.iter().map(|parent| (parent.kind, PARENT));
+    std::iter::once((law.kind, "x")).chain(parent).collect()
+}
+
 /// An operator that has just begun lists its kinds in any order: it lets no binding go before it knows who needs it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_deleted_while_the_operator_was_away_ends_after_its_return() {
@@ -85,12 +91,15 @@ async fn what_was_deleted_while_the_operator_was_away_ends_after_its_return() {
     rig.operator.kill();
     for (law, scene) in &scenes {
         scene.delete("ProjectBinding", "default").await;
-        scene.delete(law.kind, "x").await;
+        for (kind, name) in things(law) {
+            scene.delete(kind, name).await;
+        }
     }
     rig.restart_operator().await;
     for (law, scene) in &scenes {
-        scene.until_gone(law.kind, "x").await;
-        scene.until_gone("ProjectBinding", "default").await;
+        for (kind, name) in things(law).into_iter().chain([("ProjectBinding", "default")]) {
+            scene.until_gone(kind, name).await;
+        }
         scene.until_empty(law.collection).await;
     }
 }
