@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::rbac::v1::PolicyRule;
+use k8s_openapi::api::{coordination::v1::Lease, rbac::v1::PolicyRule};
+use kube::Api;
 use loopback_operator::dev::apply::parse;
 use serde_json::{Value, json};
 
@@ -75,6 +76,9 @@ async fn everything(rig: &'static Rig) {
     scene.until_ready(BINDING, "own").await;
     // Who comes after a killed one watches the Lease until it ends.
     rig.restart_operator().await;
+    let leases = Api::<Lease>::namespaced(rig.client(), "loopback-system");
+    leases.delete("loopback-operator", &Default::default()).await.expect("there is one");
+    until("it is made anew", async || leases.get_opt("loopback-operator").await.expect("an answer").is_some()).await;
     // The same event twice is one event with a count: first it is created, then patched.
     let spec = |address: &str| {
         json!({"projectRef": {"name": "own"}, "services": [{"name": "web", "port": 8080}],

@@ -71,7 +71,9 @@ async fn explained(scene: &Scene, kind: &str, name: &str) {
         last = standing(&serde_json::to_value(&object).expect("JSON"));
         // what cannot be put into a status passes for an error, and is said
         let error = object.data.pointer("/status/conditions/0/reason").is_some_and(|reason| reason == "Error");
-        last != Standing::Open || error
+        // while its binding is asked whether all is lost, the object waits for it
+        let asking = matches!(last, Standing::Waiting(Reason::BindingNotReady, _));
+        (last != Standing::Open && !asking) || error
     })
     .await;
     let object = scene.get(kind, name).await.expect("it is there");

@@ -130,7 +130,9 @@ pub fn intent(kind: &str, name: &str, spec: &Value) -> Value {
     for ours in ["projectRef", "managementPolicy", "deletionPolicy", "import", "zoneRef", "bucketRef", "objectRef"] {
         fields.remove(ours);
     }
+    // what is about the Secret stays with the operator
     fields.remove("secretName");
+    fields.remove("secretTemplate");
     match kind {
         "DnsRecord" => {}
         "ObjectBucket" => drop(fields.entry("bucketName").or_insert(json!(name))),

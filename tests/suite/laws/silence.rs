@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::{Law, for_every_kind, kinds};
-use crate::rig::{Scene, alone, until};
+use crate::rig::{PATIENCE, Scene, alone, until, within};
 
 /// Every write that the operator makes for an object that goes well.
 const LIFE: [&str; 2] = ["patch", "patch status"];
@@ -57,14 +57,19 @@ async fn another_pass_writes_nothing_on_either_side() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restarted_operator_writes_nothing() {
     let (rig, _alone) = alone().await;
+    let mut lives = Vec::new();
     for law in kinds() {
         let scene = Scene::new(rig, "silent-restart").await;
         law.make(&scene, "x").await;
         scene.until_ready("ProjectBinding", "default").await;
-        let (before, binding) = (still(&scene, &law).await, scene.get("ProjectBinding", "default").await);
-        let passes = scene.passes("x");
-        rig.restart_operator().await;
-        until("another pass that finds it Ready", async || scene.passes("x") > passes).await;
+        let before = (still(&scene, &law).await, scene.get("ProjectBinding", "default").await, scene.passes("x"));
+        lives.push((scene, law, before));
+    }
+    rig.restart_operator().await;
+    for (scene, law, (before, binding, passes)) in lives {
+        // It connects to all that other tests have left behind, too.
+        let again = within(3 * PATIENCE, async || scene.passes("x") > passes).await;
+        assert!(again, "no pass that finds it Ready\n{}", scene.story());
         assert_eq!(still(&scene, &law).await, before);
         assert_eq!(scene.get("ProjectBinding", "default").await, binding);
     }
