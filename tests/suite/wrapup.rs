@@ -74,11 +74,11 @@ async fn everything(rig: &'static Rig) {
     scene.secret(&scene.name, "own", &token).await;
     scene.bind("own", json!({"tokenSecretRef": {"name": "own", "key": "token"}})).await;
     scene.until_ready(BINDING, "own").await;
-    // Who comes after a killed one watches the Lease until it ends.
-    rig.restart_operator().await;
     let leases = Api::<Lease>::namespaced(rig.client(), "loopback-system");
     leases.delete("loopback-operator", &Default::default()).await.expect("there is one");
     until("it is made anew", async || leases.get_opt("loopback-operator").await.expect("an answer").is_some()).await;
+    // Who comes after a killed one watches the Lease until it ends.
+    rig.restart_operator().await;
     // The same event twice is one event with a count: first it is created, then patched.
     let spec = |address: &str| {
         json!({"projectRef": {"name": "own"}, "services": [{"name": "web", "port": 8080}],
