@@ -44,7 +44,7 @@ pub(super) async fn pass(engine: &Engine, key: &Key, object: Arc<DynamicObject>,
     }
     let link = match engine.connection_of_deleted(key, &object, collection) {
         Connection::Open(link) | Connection::Held(link, _) => link,
-        Connection::Down => return Outcome::Deleting(Remark::new(Reason::BindingNotReady, "Waiting for the backend")),
+        Connection::Down => return Outcome::Unknown(Remark::new(Reason::BindingNotReady, "Waiting for the backend")),
         Connection::Waiting(why) => return Outcome::Deleting(why),
         Connection::Broken(why) => return unreachable(&why),
     };

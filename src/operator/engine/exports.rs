@@ -93,7 +93,7 @@ impl Work<'_> {
             Ok(Lookup::Found(secret)) => Some(secret),
             Ok(Lookup::Absent) => None,
             Ok(Lookup::Unknown) => {
-                return Err(Outcome::Working(Remark::new(Reason::Progressing, "Looking for the Secret")));
+                return Err(Outcome::Unknown(Remark::new(Reason::Progressing, "Looking for the Secret")));
             }
             Err(why) => return Err(Outcome::Stalled { why: Remark::new(Reason::SecretConflict, why), again: true }),
         };

@@ -47,6 +47,8 @@ pub enum Outcome {
         /// Whether only this call was lost, so that nobody else will wake us.
         retry: bool,
     },
+    /// What it takes to judge has not been read yet, as after a start. A watch wakes us; until then what was said stands.
+    Unknown(Remark),
     /// A person asked us to leave it alone.
     Paused,
     /// It is being deleted and goes on by itself.
@@ -66,6 +68,7 @@ impl Outcome {
             Self::Stalled { .. } => "Stalled",
             Self::Failed { .. } => "Failed",
             Self::Down { .. } => "Down",
+            Self::Unknown(_) => "Unknown",
             Self::Paused => "Paused",
             Self::Deleting(_) => "Deleting",
             Self::Gone => "Gone",
@@ -78,9 +81,11 @@ impl Outcome {
         match self {
             Self::Ready { .. } => Reason::Ready,
             Self::Differs(_) => Reason::DriftFound,
-            Self::Working(why) | Self::Stalled { why, .. } | Self::Failed { why, .. } | Self::Deleting(why) => {
-                why.reason
-            }
+            Self::Working(why)
+            | Self::Unknown(why)
+            | Self::Stalled { why, .. }
+            | Self::Failed { why, .. }
+            | Self::Deleting(why) => why.reason,
             Self::Down { .. } => Reason::BindingNotReady,
             Self::Paused => Reason::Paused,
             Self::Gone => Reason::Deleting,
@@ -184,10 +189,12 @@ pub fn conclude(before: &Before<'_>, finding: &Finding) -> Conclusion {
     Conclusion {
         events,
         repaired,
-        hasty: matches!(
-            finding.outcome,
-            Outcome::Working(_) | Outcome::Failed { .. } | Outcome::Deleting(_) | Outcome::Down { .. }
-        ),
+        hasty: match finding.outcome {
+            Outcome::Working(_) | Outcome::Failed { .. } | Outcome::Deleting(_) => true,
+            // The time in which nothing was said does not count as patience.
+            Outcome::Down { .. } | Outcome::Unknown(_) => status.is_some(),
+            _ => false,
+        },
         next: next(&finding.outcome),
         usage_in,
         status,
@@ -197,7 +204,7 @@ pub fn conclude(before: &Before<'_>, finding: &Finding) -> Conclusion {
 fn next(outcome: &Outcome) -> Next {
     match outcome {
         Outcome::Ready { .. } | Outcome::Differs(_) | Outcome::Working(_) | Outcome::Paused => Next::Change,
-        Outcome::Down { retry: false } => Next::Change,
+        Outcome::Down { retry: false } | Outcome::Unknown(_) => Next::Change,
         Outcome::Down { retry: true } => Next::Backoff(Duration::ZERO),
         Outcome::Deleting(_) => Next::Change,
         Outcome::Stalled { again: false, .. } => Next::Change,
@@ -245,8 +252,10 @@ fn draft(kind: ConditionType, status: &'static str, why: &Remark) -> Draft {
 fn wanted(before: &Before<'_>, finding: &Finding, old: &[Condition]) -> Option<Vec<Condition>> {
     let drafts = match &finding.outcome {
         Outcome::Gone => return None,
-        // Only an object that has not been told about this generation is told that its binding is not there yet.
-        Outcome::Down { .. } if observed(before.status) == Some(before.generation) => return None,
+        // Only an object that has not been told about this generation is told what is not there yet.
+        Outcome::Down { .. } | Outcome::Unknown(_) if observed(before.status) == Some(before.generation) => {
+            return None;
+        }
         Outcome::Paused => return Some(paused(before, old)),
         outcome => drafts(outcome, finding.synced),
     };
@@ -272,7 +281,7 @@ fn drafts(outcome: &Outcome, synced: bool) -> Vec<Draft> {
             vec![draft(Ready, "False", &why), draft(Synced, "False", &why), draft(Drifted, "True", &why)]
         }
         Outcome::Stalled { why, .. } => vec![draft(Ready, "False", why), sync(why), draft(Stalled, "True", why)],
-        Outcome::Working(why) | Outcome::Failed { why, .. } | Outcome::Deleting(why) => {
+        Outcome::Working(why) | Outcome::Unknown(why) | Outcome::Failed { why, .. } | Outcome::Deleting(why) => {
             vec![draft(Ready, "False", why), sync(why), draft(Reconciling, "True", why)]
         }
         Outcome::Down { .. } => {
@@ -445,10 +454,16 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_that_is_down_is_told_only_to_those_who_have_heard_nothing() {
-        assert!(run(&default_status(), 1, Outcome::Down { retry: false }).status.is_some());
-        let status = run(&default_status(), 1, ready()).status.unwrap();
-        assert_eq!(run(&status, 2, Outcome::Down { retry: false }).status, None);
+    fn what_is_not_known_is_told_only_to_those_who_have_heard_nothing() {
+        let unread = Outcome::Unknown(Remark::new(Reason::Progressing, "Looking for the Secret"));
+        for outcome in [Outcome::Down { retry: false }, unread] {
+            let first = run(&default_status(), 1, outcome.clone());
+            assert!(first.status.is_some() && first.hasty);
+            let status = run(&default_status(), 1, ready()).status.unwrap();
+            let later = run(&status, 2, outcome);
+            assert_eq!(later.status, None);
+            assert!(!later.hasty, "silence uses up no patience");
+        }
     }
 
     #[test]

@@ -300,7 +300,7 @@ fn tell(engine: &Engine, key: &Key, object: &DynamicObject, finding: &Finding, n
     let name = object_name(key);
     match &finding.outcome {
         Outcome::Gone => engine.metrics.forget(&name),
-        Outcome::Paused | Outcome::Down { .. } => {}
+        Outcome::Paused | Outcome::Down { .. } | Outcome::Unknown(_) => {}
         outcome => {
             engine.metrics.resource_ready(&name, matches!(outcome, Outcome::Ready { .. }), outcome.reason().as_ref())
         }
