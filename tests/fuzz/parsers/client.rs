@@ -97,7 +97,7 @@ fn client_answer() {
         let (Some(one), Some(other)) = (answer(input), answer(input)) else { return "no answer".into() };
         runtime.block_on(async {
             let object = match client(one).get("load-balancers", "lb-1").await {
-                Ok(object) => format!("ok {}", object.inspect(|object| quiet(object)).is_some()),
+                Ok(object) => format!("ok {}", object.inspect(quiet).is_some()),
                 Err(error) => problem(&error),
             };
             let view = match client(other).view().await {
