@@ -77,7 +77,9 @@ impl TryFrom<String> for Permission {
 impl FromStr for Permission {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a permission: write KEY:VERB, for instance project.load_balancer:read");
+        let shown: String = text.chars().take(60).collect();
+        let wrong =
+            || format!("{shown:?} is not a permission: write KEY:VERB, for instance project.load_balancer:read");
         let (key, verb) = text.split_once(':').ok_or_else(wrong)?;
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '.';
         if key.is_empty() || key.len() > 128 || !key.chars().all(plain) {
@@ -145,5 +147,6 @@ mod tests {
         for bad in ["", "a", "a:", ":read", "A:read", "a:write", "a b:read"] {
             assert!(bad.parse::<Permission>().is_err(), "{bad}");
         }
+        assert!("x".repeat(100_000).parse::<Permission>().unwrap_err().len() < 1_000, "what was sent is not sent back");
     }
 }

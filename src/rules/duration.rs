@@ -62,7 +62,8 @@ pub fn parse_within(text: &str, min: Duration, max: Duration) -> Result<Duration
     Ok(duration)
 }
 
-/// Writes a duration in its shortest form, in whole milliseconds. The inverse of [`parse`] for all that it can read.
+/// Writes a duration in its shortest form, in whole milliseconds. The inverse of [`parse`] below a hundred thousand
+/// hours, which no field allows.
 #[must_use]
 pub fn format(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);

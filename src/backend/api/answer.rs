@@ -9,6 +9,9 @@ use serde::Serialize;
 
 use crate::protocol::{Code, Problem, RawObject};
 
+/// Longest text about what is wrong, in characters: what was sent is not sent back.
+const WORDS_LIMIT: usize = 1_000;
+
 /// A good answer.
 pub(super) enum Answer {
     /// JSON.
@@ -54,9 +57,11 @@ impl IntoResponse for Answer {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let (detail, field) = (cut(&self.detail), self.field.as_deref().map(cut));
+        let told = Self { detail, field, ..self };
+        let body = serde_json::to_vec(&told).unwrap_or_default();
         let mut response = respond(status, "application/problem+json", Body::from(body));
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = told.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -64,6 +69,14 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+/// The beginning of a text that may quote what was sent.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(WORDS_LIMIT) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
     }
 }
 

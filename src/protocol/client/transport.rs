@@ -46,8 +46,8 @@ pub(super) async fn send(exchange: &dyn Exchange, request: Request, token: &Toke
         Ok(problem) if problem.code == Code::Internal => Err(CallError::Doubtful(cut(&problem.to_string()))),
         Ok(problem) => {
             let retry_after = problem.retry_after.or(retry_after);
-            let detail = cut(&problem.detail);
-            Err(CallError::Refused(Box::new(Problem { retry_after, detail, ..problem })))
+            let (detail, field) = (cut(&problem.detail), problem.field.as_deref().map(cut));
+            Err(CallError::Refused(Box::new(Problem { retry_after, detail, field, ..problem })))
         }
         // Somebody between us and the backend answered. Only what says "later" is safe to understand.
         Err(_) if status.as_u16() == 429 || status.as_u16() == 503 => {

@@ -72,6 +72,22 @@ async fn bad_bodies_of_a_create() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_is_not_sent_back() {
+    let rig = Rig::new().await;
+    let long = "\u{1}".repeat(100_000);
+    for body in [
+        json!({"intent": {"name": "a", &long: 1}}),
+        json!({"intent": {"name": "a", "services": long}}),
+        json!({"intent": {"name": "a", "services": {&long: {"port": 1}}}}),
+        json!({"intent": {}, "owner": long}),
+    ] {
+        let reply = rig.admin(Method::POST, LIST, Some(body)).await;
+        assert_eq!(reply.status, 422, "{reply:?}");
+        assert!(reply.body.to_string().len() < 20_000, "a problem of {} bytes", reply.body.to_string().len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_patches_claims_and_preconditions() {
     let rig = Rig::new().await;
     let made = rig.create(&rig.admin, "web", Some("u1")).await;

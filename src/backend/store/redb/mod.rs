@@ -6,13 +6,14 @@ mod tests;
 mod writer;
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
 
-use redb::{Builder, Database, DatabaseError, ReadableDatabase};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError};
 use tokio::sync::{mpsc, oneshot};
 
 use self::{
@@ -76,7 +77,9 @@ impl RedbStore {
         log: impl FnOnce(Revision) -> Log,
     ) -> Result<Self, OpenProblem> {
         let unusable = |problem: String| OpenProblem::Unusable { path: path.display().to_string(), problem };
-        let database = match Builder::new().set_cache_size(cache).create(path) {
+        // The engine panics at some pages that make no sense.
+        let opened = catch_unwind(AssertUnwindSafe(|| open_whole(path, cache)));
+        let database = match opened.unwrap_or_else(|_| Err(DatabaseError::from(damaged()))) {
             Ok(database) => Arc::new(database),
             Err(DatabaseError::DatabaseAlreadyOpen) => return Err(OpenProblem::Locked(path.display().to_string())),
             Err(problem) => return Err(unusable(problem.to_string())),
@@ -98,6 +101,16 @@ impl RedbStore {
     fn database(&self) -> Result<Arc<Database>, StoreProblem> {
         lock(&self.database).clone().ok_or(StoreProblem::Closed)
     }
+}
+
+/// Opens a file after all its pages were read: a damaged one would else be found late, or be taken for what was written.
+fn open_whole(path: &Path, cache: usize) -> Result<Database, DatabaseError> {
+    let mut database = Builder::new().set_cache_size(cache).create(path)?;
+    if database.check_integrity()? { Ok(database) } else { Err(damaged().into()) }
+}
+
+fn damaged() -> StorageError {
+    StorageError::Corrupted("it is damaged; put back a copy of it".to_owned())
 }
 
 /// Records a new epoch durably and skips revisions that a crash may have lost.

@@ -48,6 +48,22 @@ fn what_is_no_store_is_refused() {
     assert!(matches!(RedbStore::open(&path, &World::real()), Err(OpenProblem::Unusable { .. })));
 }
 
+#[tokio::test]
+async fn a_file_with_a_damaged_page_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let store = RedbStore::open(&path, &World::real()).unwrap();
+    let text = "as it was written".repeat(20);
+    write(&store, true, move |tx| Ok(tx.put(Table::Objects, b"k", encode(&text)?)?)).await.unwrap();
+    store.close().await;
+    let mut file = std::fs::read(&path).unwrap();
+    let places: Vec<usize> = (0..file.len() - 17).filter(|at| file[*at..].starts_with(b"as it was written")).collect();
+    assert!(!places.is_empty());
+    places.iter().for_each(|at| file[*at] = b'A');
+    std::fs::write(&path, file).unwrap();
+    assert!(matches!(RedbStore::open(&path, &World::real()), Err(OpenProblem::Unusable { .. })));
+}
+
 /// Not a test by itself: what the killed child does. Writes from several tasks and prints each write that was answered.
 #[test]
 fn child_writes_until_killed() {
