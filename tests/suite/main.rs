@@ -17,6 +17,7 @@ mod laws;
 mod monitoring;
 mod namespaced;
 mod object_storage;
+mod outages;
 mod packaging;
 mod references;
 mod refused;

@@ -183,6 +183,11 @@ impl ControlPlane {
         self.children.get_mut(&program).map_or(Ok(()), |child| child.signal(signal))
     }
 
+    /// Kills a program, if it runs; it stays away until it is restarted.
+    pub fn kill(&mut self, program: Program) {
+        self.children.remove(&program);
+    }
+
     /// Kills a program, if it runs, starts it again and waits until it is ready.
     ///
     /// # Errors

@@ -70,6 +70,11 @@ impl Program {
         self.child.lock().unwrap().try_wait().expect("its state").is_some_and(|status| status.success())
     }
 
+    /// Whether it has ended, well or not.
+    pub fn is_over(&self) -> bool {
+        self.child.lock().unwrap().try_wait().expect("its state").is_some()
+    }
+
     /// Starts it again.
     pub fn again(&self) {
         let again = self.again.lock().unwrap();

@@ -214,7 +214,7 @@ pub struct Operator {
 
 impl Operator {
     /// Starts one; it may not be ready yet.
-    async fn start(base: &Path, cluster: &Cluster, backend: SocketAddr) -> Self {
+    pub async fn start(base: &Path, cluster: &Cluster, backend: SocketAddr) -> Self {
         let credentials = cluster.service_account("loopback-system", "loopback-operator").await.expect("an account");
         let (admin, kubeconfig) = (base.join("kubeconfig"), base.join("operator-kubeconfig"));
         cluster.write_kubeconfig(&admin).expect("a kubeconfig");

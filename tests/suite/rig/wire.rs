@@ -6,7 +6,7 @@ use loopback_operator::{
     operator::kinds,
     protocol::{Organization, Page, RawObject},
 };
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::until;
@@ -55,10 +55,15 @@ impl Wire {
         .await;
     }
 
+    /// A request that can be sent.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        client.request(method, format!("{}{path}", self.url())).bearer_auth(&self.token)
+    }
+
     /// One request.
     pub async fn send(&self, method: Method, path: &str, if_match: Option<&str>, body: Option<Value>) -> Response {
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let mut request = client.request(method, format!("{}{path}", self.url())).bearer_auth(&self.token);
+        let mut request = self.request(method, path);
         if let Some(etag) = if_match {
             request = request.header("if-match", format!("\"{etag}\""));
         }
