@@ -10,6 +10,7 @@ use crate::{
     oracles::{self, Evidence, Violation, state},
     plan::{Fault, Plan, Point, Side},
     planted::Bug,
+    progress::{Part, Spent},
     proxy::{Call, Run},
     stage::{BINDING, Stage},
     workloads::{Trait, Workload},
@@ -39,7 +40,7 @@ pub struct Verdict {
     /// What a run without faults is the reference for.
     pub reference: Reference,
     /// How long it took.
-    pub took: Duration,
+    pub spent: Spent,
     /// The operator's log.
     pub log: String,
 }
@@ -63,7 +64,7 @@ pub struct Task<'a> {
 
 /// Runs it in a lane.
 pub async fn run(lane: &Arc<Lane>, task: Task<'_>) -> Verdict {
-    let began = Instant::now();
+    let mut spent = Spent::default();
     let name = format!("p{}-{}", lane.ground.number(), task.workload.name);
     let at = task.plan.map(|plan| (plan.at.clone(), plan.fault));
     let run = Run::new(&name, &lane.name, &lane.admin, at, task.bug);
@@ -72,10 +73,12 @@ pub async fn run(lane: &Arc<Lane>, task: Task<'_>) -> Verdict {
     let mut found = Value::Null;
     let mut tokens = Vec::new();
     let outlives = task.workload.trait_ == Trait::Namespace;
-    match Stage::set(Arc::clone(lane), Arc::clone(&run), task.seed, task.patience, outlives).await {
+    let stage = Stage::set(Arc::clone(lane), Arc::clone(&run), task.seed, task.patience, outlives).await;
+    spent.on(Part::Set);
+    match stage {
         Ok(stage) => {
             tokens.push(stage.token.1.clone());
-            found = act(&stage, task, &mut violations).await;
+            found = act(&stage, task, &mut violations, &mut spent).await;
         }
         Err(error) => violations.push(Violation::new("the stage", error)),
     }
@@ -99,17 +102,20 @@ pub async fn run(lane: &Arc<Lane>, task: Task<'_>) -> Verdict {
     violations.extend(oracles::judge(&evidence));
     let counts = oracles::counts(&evidence.calls);
     let reference = Reference { calls: evidence.calls, state: found, counts };
-    Verdict { violations, reached: run.reached(), reference, took: began.elapsed(), log }
+    spent.on(Part::Judged);
+    Verdict { violations, reached: run.reached(), reference, spent, log }
 }
 
 /// Tells the story, waits for rest, deletes all that it left.
-async fn act(stage: &Stage, task: Task<'_>, violations: &mut Vec<Violation>) -> Value {
+async fn act(stage: &Stage, task: Task<'_>, violations: &mut Vec<Violation>, spent: &mut Spent) -> Value {
     if let Err(error) = (task.workload.tell)(stage).await {
         // A story may name the law itself.
         let (law, what) = error.split_once(": ").filter(|(law, _)| law.len() == 2).unwrap_or(("L1", &error));
         violations.push(Violation::new(law, what));
     }
+    spent.on(Part::Told);
     let found = settle(stage, task, violations).await;
+    spent.on(Part::Settled);
     if let Some(error) = oracles::inventory(stage) {
         violations.push(Violation::new("S2", error));
     }
@@ -119,6 +125,7 @@ async fn act(stage: &Stage, task: Task<'_>, violations: &mut Vec<Violation>) -> 
     if !stage.run.quiet(SILENCE, task.patience.min(REST)).await {
         violations.push(Violation::new("L2", "it does not come to rest after the end"));
     }
+    spent.on(Part::Cleared);
     found
 }
 

@@ -14,11 +14,13 @@ mod lane;
 mod oracles;
 mod plan;
 mod planted;
+mod progress;
 mod proxy;
 #[allow(dead_code, unused_imports, reason = "the other suite uses the rest")]
 #[path = "../suite/rig/mod.rs"]
 mod rig;
 mod stage;
+mod status;
 mod table;
 mod workloads;
 

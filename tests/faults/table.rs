@@ -15,6 +15,7 @@ use crate::{
     lane::Lane,
     plan::Plan,
     planted::{self, Bug},
+    progress::Progress,
     workloads::{self, Trait, Workload},
 };
 
@@ -88,11 +89,13 @@ impl Field {
     }
 
     /// Runs all jobs; each with its verdict.
-    pub async fn all(&self, jobs: impl IntoIterator<Item = Job>) -> Vec<(Job, Verdict)> {
-        let jobs: Arc<Mutex<VecDeque<Job>>> = Arc::new(Mutex::new(jobs.into_iter().collect()));
+    pub async fn all(&self, what: &'static str, jobs: impl IntoIterator<Item = Job>) -> Vec<(Job, Verdict)> {
+        let jobs: VecDeque<Job> = jobs.into_iter().collect();
+        let progress = Arc::new(Progress::new(what, jobs.len()));
+        let jobs = Arc::new(Mutex::new(jobs));
         let mut lanes = JoinSet::new();
         for lane in &self.lanes {
-            let (jobs, lane) = (Arc::clone(&jobs), Arc::clone(lane));
+            let (jobs, lane, progress) = (Arc::clone(&jobs), Arc::clone(lane), Arc::clone(&progress));
             lanes.spawn(async move {
                 let mut done = Vec::new();
                 loop {
@@ -102,6 +105,7 @@ impl Field {
                     for violation in verdict.violations.iter().filter(|_| job.bug.is_none()) {
                         println!("{at}\n  {violation}");
                     }
+                    progress.done(&verdict.spent, !verdict.violations.is_empty());
                     done.push((job, verdict));
                 }
             });
@@ -111,7 +115,7 @@ impl Field {
 
     /// Phase one: each workload twice without faults. The second must be as the first.
     pub async fn record(&self) -> References {
-        let first = self.all(chosen().into_iter().map(|workload| Job::clean(workload, None))).await;
+        let first = self.all("recorded", chosen().into_iter().map(|workload| Job::clean(workload, None))).await;
         let mut alarms = 0;
         let mut references = References::new();
         for (job, verdict) in first {
@@ -119,7 +123,8 @@ impl Field {
             references.insert(job.workload.name, Arc::new(verdict.reference));
         }
         let again = chosen().into_iter().map(|workload| Job::clean(workload, references.get(workload.name).cloned()));
-        alarms += self.all(again).await.iter().map(|(_, verdict)| verdict.violations.len()).sum::<usize>();
+        alarms +=
+            self.all("recorded again", again).await.iter().map(|(_, verdict)| verdict.violations.len()).sum::<usize>();
         assert_eq!(alarms, 0, "false alarms");
         references
     }
@@ -138,7 +143,7 @@ impl Field {
             }
         }
         let began = Instant::now();
-        let verdicts = self.all(jobs).await;
+        let verdicts = self.all("plans", jobs).await;
         Outcome::of(references, verdicts, began.elapsed(), self.began.elapsed())
     }
 
@@ -147,7 +152,7 @@ impl Field {
         let named =
             |name: &str| workloads::all().into_iter().find(|workload| workload.name == name).expect("a workload");
         let names: BTreeSet<&str> = planted::TABLE.iter().map(|(_, workload, _)| *workload).collect();
-        let clean = self.all(names.into_iter().map(|name| Job::clean(named(name), None))).await;
+        let clean = self.all("recorded", names.into_iter().map(|name| Job::clean(named(name), None))).await;
         assert!(clean.iter().all(|(_, verdict)| verdict.violations.is_empty()), "false alarms");
         let references: References =
             clean.into_iter().map(|(job, verdict)| (job.workload.name, Arc::new(verdict.reference))).collect();
@@ -159,7 +164,7 @@ impl Field {
             let clean = Job::clean(named(workload), references.get(workload).cloned());
             Job { bug: Some(*bug), patience: PLANTED_PATIENCE, ..clean }
         });
-        let (mut missed, verdicts) = (Vec::new(), self.all(jobs).await);
+        let (mut missed, verdicts) = (Vec::new(), self.all("planted bugs", jobs).await);
         for (job, verdict) in &verdicts {
             let laws: BTreeSet<&str> = verdict.violations.iter().map(|violation| violation.law.as_str()).collect();
             let (bug, _, expected) =
@@ -197,7 +202,7 @@ impl Field {
             println!(
                 "{time}: reached {}, {:?}, {} violations",
                 verdict.reached,
-                verdict.took,
+                verdict.spent.whole(),
                 verdict.violations.len()
             );
             verdict.violations.iter().for_each(|violation| println!("  {violation}"));

@@ -11,6 +11,7 @@ use crate::{
     plan::{Fault, Side},
     proxy::Call,
     stage::BINDING,
+    status,
     workloads::Trait,
 };
 
@@ -35,17 +36,16 @@ pub fn ready_is_true(evidence: &Evidence<'_>) -> Vec<Violation> {
 
 fn untrue(call: &Call) -> Option<String> {
     let (sent, object) = (call.json(), call.answer());
-    let says = sent.pointer("/status/conditions").and_then(Value::as_array)?;
-    let ready = says.iter().find(|condition| condition["type"] == "Ready" && condition["status"] == "True")?;
+    let ready = status::conditions(&sent)?
+        .iter()
+        .find(|condition| condition["type"] == "Ready" && condition["status"] == "True")?;
     let now = &object["metadata"]["generation"];
+    let observed = &status::written(&sent)?["observedGeneration"];
     if call.code != Some(200) || object["kind"] == BINDING {
         return None;
     }
-    if sent["status"]["observedGeneration"] != ready["observedGeneration"] {
-        return Some(format!(
-            "{}: the status is of {}, Ready of {}",
-            call.point, sent["status"]["observedGeneration"], ready["observedGeneration"]
-        ));
+    if *observed != ready["observedGeneration"] {
+        return Some(format!("{}: the status is of {observed}, Ready of {}", call.point, ready["observedGeneration"]));
     }
     if ready["observedGeneration"].as_i64() > now.as_i64() {
         return Some(format!("{}: it speaks of a generation that is not there yet", call.point));
@@ -121,7 +121,7 @@ fn foreign(call: &Call) -> Option<String> {
     let about = call.point.role.split_once(':').map_or("", |(_, about)| about);
     let body = call.json();
     if about.ends_with("/status") {
-        return body["metadata"]["uid"].is_null().then(|| "a status for whoever has that name".to_owned());
+        return status::uid(&body).is_none().then(|| "a status for whoever has that name".to_owned());
     }
     if about.starts_with("secrets") {
         return secret(about, &body);

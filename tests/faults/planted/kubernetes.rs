@@ -10,7 +10,10 @@ use super::{
     Bug,
     tools::{Purpose, call, known, merge, other, purpose},
 };
-use crate::proxy::{Answer, Request, Run, Upstream};
+use crate::{
+    proxy::{Answer, Request, Run, Upstream},
+    status,
+};
 
 pub(super) async fn before(bug: Bug, run: &Arc<Run>, upstream: &Upstream, request: &mut Request) -> Option<Answer> {
     match (bug, purpose(request)) {
@@ -29,18 +32,13 @@ pub(super) async fn before(bug: Bug, run: &Arc<Run>, upstream: &Upstream, reques
             object["metadata"]["finalizers"] = json!([]);
             return Some(Answer::json(200, &object));
         }
-        (Bug::FinalizerWithoutUid, Purpose::AddFinalizer) => {
-            let steps = request.json().as_array().cloned().unwrap_or_default();
-            request.set(&steps.into_iter().filter(|step| step["path"] != "/metadata/uid").collect());
-        }
+        (Bug::FinalizerWithoutUid, Purpose::AddFinalizer) => status::forget_uid(request),
         (Bug::StatusOnlySaid, Purpose::Status) => {
             let mut object = known(run, request);
-            object["status"] = request.json()["status"].clone();
+            object["status"] = status::written(&request.json()).cloned().unwrap_or_default();
             return Some(Answer::json(200, &object));
         }
-        (Bug::StatusWithoutUid, Purpose::Status) => {
-            change(request, "/metadata", |metadata| drop(metadata.as_object_mut().and_then(|all| all.remove("uid"))))
-        }
+        (Bug::StatusWithoutUid, Purpose::Status) => status::forget_uid(request),
         (Bug::StatusOfTheFuture, Purpose::Status) => ahead(request, true),
         (Bug::StatusHalfStale, Purpose::Status) => ahead(request, false),
         (Bug::SecretWithoutOwner, Purpose::Secret) => change(request, "/metadata", |metadata| {
@@ -69,7 +67,7 @@ fn change(request: &mut Request, at: &str, how: impl FnOnce(&mut Value)) {
 /// A status that speaks of one generation more; of its parts only Ready, unless all do.
 fn ahead(request: &mut Request, all: bool) {
     let more = |value: &mut Value| *value = (value.as_i64().unwrap_or(0) + 1).into();
-    change(request, "/status", |status| {
+    status::change(request, |status| {
         if all {
             more(&mut status["observedGeneration"]);
         }
@@ -108,13 +106,14 @@ async fn again_and_again(run: &Run, upstream: &Upstream, request: &Request) {
     for round in 0..150 {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let mut again = request.clone();
-        change(&mut again, "/status/conditions/0/message", |message| *message = format!("pass {round}").into());
+        status::change(&mut again, |status| status["conditions"][0]["message"] = format!("pass {round}").into());
         call(run, upstream, &again).await;
     }
 }
 
 async fn overwrite(run: &Run, upstream: &Upstream, status: &Request) {
-    let (uid, name) = (status.json()["metadata"]["uid"].clone(), status.json()["metadata"]["name"].clone());
+    let body = status.json();
+    let (uid, name) = (status::uid(&body), status.plain_path().trim_end_matches("/status").rsplit('/').next());
     let owner = json!({"apiVersion": "loopback.cloud/v1alpha1", "kind": "ObjectBucketCredential", "name": name, "uid": uid, "controller": true});
     let body = json!({"metadata": {"ownerReferences": [owner]}, "data": {"AWS_REGION": "bG9jYWw="}});
     let path = format!("/api/v1/namespaces/{}/secrets/keys", run.name);

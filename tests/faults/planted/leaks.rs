@@ -13,6 +13,7 @@ use super::{
 use crate::{
     plan::Side,
     proxy::{Request, Run, Upstream},
+    status,
 };
 
 /// What the backend minted last.
@@ -36,9 +37,7 @@ pub(super) fn before(bug: Bug, run: &Run, request: &mut Request) {
         _ => None,
     };
     let Some(leak) = leak else { return };
-    let mut body = request.json();
-    body["status"]["conditions"][0]["message"] = format!("used {leak}").into();
-    request.set(&body);
+    status::change(request, |status| status["conditions"][0]["message"] = format!("used {leak}").into());
 }
 
 pub(super) async fn after(bug: Bug, run: &Arc<Run>, upstream: &Upstream, request: &Request) {

@@ -11,7 +11,7 @@ use super::{Front, Run, Upstream, streams};
 use crate::{
     journal,
     plan::{Fault, Later, Side},
-    planted,
+    planted, status,
 };
 
 /// How late a late call is.
@@ -228,9 +228,10 @@ async fn holds(run: &Run, request: &Request) -> Option<RawObject> {
         return None;
     }
     let body = request.json();
-    let conditions = body.pointer("/status/conditions")?.as_array()?.clone();
-    conditions.iter().find(|condition| condition["type"] == "Ready" && condition["status"] == "True")?;
-    let uid = body.pointer("/metadata/uid")?.as_str()?;
+    status::conditions(&body)?
+        .iter()
+        .find(|condition| condition["type"] == "Ready" && condition["status"] == "True")?;
+    let uid = status::uid(&body)?;
     let of_uid = |object: &RawObject| object.owner.as_ref().is_some_and(|owner| owner.uid == uid);
     // The journal's reader may be a moment behind.
     let end = tokio::time::Instant::now() + HEARD;
