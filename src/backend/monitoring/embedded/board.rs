@@ -166,6 +166,12 @@ impl Board {
         self.objects.get(id).map(|object| (object.of, Arc::clone(&object.settings)))
     }
 
+    /// What an object that has not been measured since the start is probed by.
+    pub fn unmeasured(&self, id: &str) -> Option<Arc<ObjectSettings>> {
+        let object = self.objects.get(id).filter(|object| object.last.is_none());
+        object.map(|object| Arc::clone(&object.settings))
+    }
+
     /// Samples that are held.
     #[cfg(test)]
     pub fn samples(&self) -> usize {

@@ -224,6 +224,13 @@ impl Work {
         let rule = read_condition(&object.intent)?;
         let parent: Id = raw.parent.as_deref().ok_or(Unreadable::NoParent)?.into();
         let at = (&parent, raw.intent_revision);
+        // Nobody knows yet how it stands: that does not wait for the turn of an object which was measured before a restart.
+        if object.reality.state.since.is_none()
+            && let Some(settings) = self.board.unmeasured(&parent)
+        {
+            let first = self.start.elapsed() + self.world.up_to(SOON.min(settings.interval));
+            self.schedule.put(&parent, settings.interval, first);
+        }
         Ok(self.board.put_condition(&raw.id.as_str().into(), at, rule, object.reality.state, self.now()))
     }
 }

@@ -65,6 +65,23 @@ async fn a_restart_while_firing_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_new_condition_does_not_wait_for_the_turn_of_an_object_that_was_measured_before_a_restart() {
+    let server = serve(ok("fine")).await;
+    let hourly =
+        json!({"name": "shop", "type": "HTTP", "http": {"url": format!("http://{}/", server.at)}, "interval": "1h"});
+    let mut rig = Rig::start();
+    rig.object("mo", hourly.clone(), Value::Null).await;
+    let up = rig.until("mo", |told| told["up"] == true).await;
+    rig.drain.start();
+
+    let mut rig = Rig::start();
+    rig.object("mo", hourly, up).await;
+    rig.synced().await;
+    rig.condition("mc", "mo", down_for("0s"), Value::Null).await;
+    rig.alert("mc", "Cleared").await;
+}
+
+#[tokio::test]
 async fn what_is_deleted_is_let_go_of() {
     let server = serve(ok("fine")).await;
     let mut rig = Rig::start();
