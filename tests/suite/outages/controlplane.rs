@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{journal::Journal, judge::settled, seed, town::Town, users::Users};
+use crate::rig::alone;
 
 /// How many objects there are.
 const OBJECTS: usize = 60;
@@ -17,6 +18,7 @@ const BUSY: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn api_server_and_etcd_may_die() {
+    let (_, _alone) = alone().await;
     let (town, mut plane) = Town::start("controlplane", 1).await;
     let journal = Journal::follow(&town.wire, town.name);
     let mut users = Users::new(seed(), OBJECTS);

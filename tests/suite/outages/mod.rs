@@ -4,6 +4,7 @@ mod controlplane;
 mod families;
 mod journal;
 mod judge;
+mod kills;
 mod town;
 mod users;
 
