@@ -287,7 +287,7 @@ pub fn base_manifests() -> Vec<String> {
 }
 
 /// The cluster of the admin's kubeconfig, with the operator's token instead of the admin's certificate.
-fn write_operator_kubeconfig(admin: &Path, credentials: &Credentials, path: &Path) {
+pub fn write_operator_kubeconfig(admin: &Path, credentials: &Credentials, path: &Path) {
     let mut kubeconfig = Kubeconfig::read_from(admin).expect("a kubeconfig");
     let token_file = credentials.config().auth_info.token_file;
     for user in &mut kubeconfig.auth_infos {
