@@ -187,6 +187,9 @@ mod tests {
         let line = format!("{{\"type\": \"lbt_secret_of_somebody{}\"}}", "x".repeat(100_000));
         let CallError::Doubtful(why) = frame(line.as_bytes(), &token).unwrap_err() else { panic!("not doubtful") };
         assert!(why.len() < 1_000 && why.contains("(token)") && !why.contains("lbt_secret"), "{why}");
+        let line = b"{\"type\": \"xlbt_secret_of_somebody\", \"id\": \"\xff\"}";
+        let CallError::Doubtful(why) = frame(line, &token).unwrap_err() else { panic!("not doubtful") };
+        assert!(why.contains("(token)") && !why.contains("lbt_secret"), "{why}");
     }
 
     #[test]

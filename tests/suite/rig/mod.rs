@@ -67,6 +67,7 @@ pub struct Rig {
     scenes: AtomicU32,
     _credentials: Credentials,
     _plane: ControlPlane,
+    _lock: std::fs::File,
 }
 
 static RIG: OnceLock<Rig> = OnceLock::new();
@@ -100,6 +101,9 @@ fn on_its_own_thread() -> Rig {
 
 async fn start() -> Rig {
     let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("suite");
+    // Another run of the suite in this tree has the folder until it ends.
+    let lock = std::fs::File::create(base.with_extension("lock")).expect("a file");
+    lock.lock().expect("the folder of the suite");
     drop(std::fs::remove_dir_all(&base));
     std::fs::create_dir_all(&base).expect("a folder for the suite");
     let audit_log = base.join("audit.log");
@@ -154,6 +158,7 @@ async fn start() -> Rig {
         scenes: AtomicU32::new(1),
         _credentials: credentials,
         _plane: plane,
+        _lock: lock,
     }
 }
 
