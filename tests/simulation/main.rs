@@ -16,6 +16,7 @@ mod line;
 mod mutants;
 mod operator;
 mod oracles;
+mod persistent;
 mod planes;
 mod runs;
 mod server;

@@ -12,8 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::Backend;
 use crate::{
     faults::Faults,
-    line::Line,
-    mutants::Mutant,
+    line::{Bend, Line},
     server::{Kube, Server},
 };
 
@@ -29,7 +28,7 @@ pub struct Site {
     pub kube: Arc<Kube>,
     pub backend: Arc<Backend>,
     pub faults: Arc<Faults>,
-    pub mutant: Option<Arc<Mutant>>,
+    pub bend: Option<Arc<dyn Bend>>,
 }
 
 /// Runs one replica until `stop`; starts it again whenever it has crashed.
@@ -52,7 +51,7 @@ async fn start(site: &Site, cut: CancellationToken, drain: Drain) {
         server,
         faults: site.faults.clone(),
         cut: cut.clone(),
-        mutant: site.mutant.clone(),
+        bend: site.bend.clone(),
     };
     let options = engine::Options {
         client: kube::Client::new(line(site.kube.clone()), "default"),

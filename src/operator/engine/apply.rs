@@ -13,7 +13,10 @@ use crate::{
 impl Work<'_> {
     /// Makes a change and folds the answer into the mirror. `Ok` means: plan again.
     pub(super) async fn apply(&mut self, change: &Change) -> Result<(), Outcome> {
-        self.ensure_finalizer().await?;
+        // A patch is undone by the next one; all else gives an object to this resource, or takes it away.
+        if !self.ensure_finalizer().await? && !matches!(change, Change::Patch { .. }) {
+            self.confirm().await?;
+        }
         tracing::debug!(%change, "changing the backend");
         let (client, began) = (&self.link.client, Instant::now());
         let answer = match change {

@@ -135,6 +135,7 @@ impl Work<'_> {
         if next(secret.as_deref(), &self.owner.uid, delivery, export) != Step::Reissue {
             return Ok(true);
         }
+        self.confirm().await?;
         tracing::info!(secret = export.name, "what the Secret held is lost: it is revoked and issued anew");
         let delivery = DeliveryRef { id: delivery.id.clone() };
         match self.link.client.reissue(self.route(), &object.id, &delivery).await {
