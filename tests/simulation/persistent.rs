@@ -28,8 +28,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const SETTLED: Duration = Duration::from_secs(60);
 /// Calls of one try come without a pause.
 const PAUSE: Duration = Duration::from_millis(100);
-/// What one pass may change at most.
-const STEPS: usize = 8;
+/// Calls that meet the fault at about the same time: two at most of a pass, of two passes whose pause was drawn short.
+const CALLS: usize = 4;
 
 /// What certain calls meet each time.
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +115,7 @@ impl Bend for Standing {
 impl Fault {
     fn answer(self, side: Side, request: &Request<Bytes>) -> Option<(u16, String)> {
         let (writes, path) = (request.method() != Method::GET, request.uri().path());
-        let ours = path.contains("/loopback.cloud/") && !path.contains("/projectbindings");
+        let ours = path.contains("/projectloadbalancers");
         let status = side == Side::Kube && ours && path.ends_with("/status");
         let change = side == Side::Wire && writes;
         let refusal = |code: u16| {
@@ -164,7 +164,7 @@ impl Standing {
         let tries = tries(&since(&calls.met));
         let within = |from, to| tries.iter().filter(|(at, _)| (from..to).contains(at)).count();
         let about = format!("L2: {:?}, {what}: {tries:?}", self.fault);
-        assert!(tries.iter().all(|(_, calls)| *calls <= STEPS), "too many calls without a pause. {about}");
+        assert!(tries.iter().all(|(_, calls)| *calls <= CALLS), "too many calls without a pause. {about}");
         assert!(within(Duration::ZERO, MINUTE) <= 12, "too many tries in a minute. {about}");
         assert!(within(HOUR, 2 * HOUR) <= 60, "pauses do not grow. {about}");
         let asked = since(&calls.asked).into_iter().filter(|at| (HOUR..2 * HOUR).contains(at)).count();
@@ -231,17 +231,16 @@ fn explained(scene: &Scene, fault: Fault) {
         (ready["reason"].as_str().unwrap_or_default(), ready["message"].as_str().unwrap_or_default())
     });
     let (expected, says) = match fault {
-        Fault::Refused(Code::Internal) | Fault::Garbage(200 | 502) => ("Error", "not to this change"),
+        Fault::Refused(Code::Internal) | Fault::Garbage(200 | 502) | Fault::Ghost => ("Error", "not to this change"),
         Fault::Refused(Code::Throttled) | Fault::Garbage(429) => ("Throttled", "fewer calls"),
         Fault::Refused(Code::Forbidden) => ("Denied", "it always says so"),
         Fault::Refused(Code::Quota) => ("QuotaExceeded", "it always says so"),
         Fault::Refused(Code::Conflict | Code::Invalid | Code::Stale) => ("Refused", "it always says so"),
-        Fault::Refused(_) => ("BindingNotReady", ""),
-        Fault::Ghost => ("Progressing", "keeps changing"),
+        Fault::Refused(_) => ("BackendUnavailable", "it always says so"),
         Fault::StatusTooLarge => ("Error", "does not fit into the status"),
         Fault::Finalizer(403) => ("Error", "it always says so"),
         Fault::Finalizer(_) => ("Error", "changed meanwhile"),
-        Fault::NoBinding => ("BindingNotReady", "default"),
+        Fault::NoBinding => ("ReferenceMissing", "ProjectBinding default"),
         Fault::Garbage(_) | Fault::Status(_) | Fault::Read(_) => return,
     };
     assert!(reason == expected && message.contains(says), "{fault:?}: {status}");

@@ -157,7 +157,7 @@ impl Work<'_> {
     async fn unfinished(&self, id: &str, error: CallError) -> Result<bool, Outcome> {
         match error {
             CallError::Refused(problem) if matches!(problem.code, Code::Stale | Code::NotFound | Code::Conflict) => {
-                self.read(id).await.map(|()| true)
+                self.read(id).await.map(|_| true)
             }
             CallError::Refused(problem) => Err(self.judge(&problem)),
             CallError::Unreachable(_) | CallError::Doubtful(_) => Err(self.lost()),
