@@ -38,8 +38,8 @@ impl Work<'_> {
                 Ok(())
             }
             Err(CallError::Refused(problem)) => self.refused(change, *problem).await,
-            Err(CallError::Unreachable(_)) => Err(self.lost()),
             Err(CallError::Doubtful(_)) => self.look_again(change).await,
+            Err(error) => Err(self.unanswered(&error)),
         }
     }
 
@@ -62,8 +62,7 @@ impl Work<'_> {
                 self.take(id, object.clone());
                 Ok(object)
             }
-            Err(CallError::Refused(problem)) => Err(self.judge(&problem)),
-            Err(_) => Err(self.lost()),
+            Err(error) => Err(self.unanswered(&error)),
         }
     }
 
@@ -92,19 +91,27 @@ impl Work<'_> {
                 Some(id) => self.read(id).await.map(drop),
                 None => Err(unheard()),
             },
-            Err(CallError::Refused(problem)) => Err(self.judge(&problem)),
-            Err(_) => Err(self.lost()),
+            Err(error) => Err(self.unanswered(&error)),
         }
     }
 
-    /// No connection: the link finds out whether that concerns all.
-    pub(super) fn lost(&self) -> Outcome {
-        self.link.suspect();
-        Outcome::Down { retry: true }
+    /// What a call that did not go well means for the resource. Whether it concerns all, the link finds out.
+    pub(super) fn unanswered(&self, error: &CallError) -> Outcome {
+        match error {
+            CallError::Refused(problem) => self.judge(problem),
+            CallError::Unreachable(_) => {
+                self.link.suspect();
+                Outcome::Down { retry: true }
+            }
+            CallError::Doubtful(_) => {
+                self.link.suspect();
+                unheard()
+            }
+        }
     }
 
     /// What a refusal means for the resource.
-    pub(super) fn judge(&self, problem: &Problem) -> Outcome {
+    fn judge(&self, problem: &Problem) -> Outcome {
         if later(problem.code) {
             self.link.suspect();
         }
@@ -126,7 +133,7 @@ fn undone(change: &Change, now: Option<&RawObject>) -> bool {
 /// The backend answers, so its binding is well and says nothing: the object has to. Tried again after a pause, because what
 /// was sent may still come, and because it may never be answered better.
 fn unheard() -> Outcome {
-    let why = Remark::new(Reason::Error, "The backend answers, but not to this change in a way that can be used");
+    let why = Remark::new(Reason::Error, "The backend answers, but not to this call in a way that can be used");
     Outcome::Failed { why, at_least: Duration::ZERO }
 }
 
@@ -143,7 +150,8 @@ fn judge(problem: &Problem) -> Outcome {
         }
         // Mostly the link fails as well a moment later, and its binding says why. If it does not, the object has to.
         code if later(code) => {
-            let why = Remark::new(Reason::BackendUnavailable, format!("The backend answers {code}: {}", problem.detail));
+            let why =
+                Remark::new(Reason::BackendUnavailable, format!("The backend answers {code}: {}", problem.detail));
             Outcome::Failed { why, at_least }
         }
         Code::Throttled => {

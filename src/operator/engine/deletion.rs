@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     crd::{BucketDeletionPolicy as Policy, ManagementPolicy, Reason},
-    protocol::{Phase, RawObject, RetireOptions, client::CallError, object_storage::member},
+    protocol::{Phase, RawObject, RetireOptions, object_storage::member},
 };
 
 /// How a resource ends.
@@ -152,10 +152,7 @@ impl Work<'_> {
             let began = Instant::now();
             let answer = self.link.client.retire(&self.owner, &options).await;
             self.engine.count("retire", &answer, began.elapsed());
-            let retired = answer.map_err(|error| match error {
-                CallError::Refused(problem) => self.judge(&problem),
-                _ => self.lost(),
-            })?;
+            let retired = answer.map_err(|error| self.unanswered(&error))?;
             self.engine.memory(self.key, |memory| memory.retired = Some(options));
             match retired.object {
                 Some(object) => self.link.fold(self.collection, object),

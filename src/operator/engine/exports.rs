@@ -159,8 +159,7 @@ impl Work<'_> {
             CallError::Refused(problem) if matches!(problem.code, Code::Stale | Code::NotFound | Code::Conflict) => {
                 self.read(id).await.map(|_| true)
             }
-            CallError::Refused(problem) => Err(self.judge(&problem)),
-            CallError::Unreachable(_) | CallError::Doubtful(_) => Err(self.lost()),
+            error => Err(self.unanswered(&error)),
         }
     }
 

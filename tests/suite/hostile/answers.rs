@@ -82,7 +82,7 @@ async fn explained(scene: &Scene, kind: &str, name: &str) {
     assert!(!text.contains(&token(name)), "{kind} {name}: the token is in {text}");
     match last {
         Standing::Waiting(Reason::BackendUnavailable | Reason::Denied | Reason::TokenInvalid, _) => {}
-        Standing::Open if text.contains("does not fit") || text.contains("not to this change") => {}
+        Standing::Open if text.contains("does not fit") || text.contains("not to this call") => {}
         other => panic!("{kind} {name}: {other:?}: {text}\n{}", scene.story()),
     }
 }

@@ -1,8 +1,6 @@
 //! One of two API servers lags behind the data, or comes back when the history that its watchers knew is
 //! forgotten; the operator goes through that one, users through the other.
 
-use std::time::Duration;
-
 use loopback_operator::dev::controlplane::{ApiServer, ControlPlane};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
