@@ -12,6 +12,7 @@ mod backend;
 mod faults;
 mod journal;
 mod kinds;
+mod leaders;
 mod line;
 mod mutants;
 mod operator;
