@@ -26,9 +26,9 @@ use crate::{
     world::Scene,
 };
 
-const TICK: Duration = Duration::from_millis(5);
+const TICK: Duration = Duration::from_millis(20);
 /// Longer than anything takes here.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(10);
 
 /// Keeps a replica from the API server.
 #[derive(Default)]
@@ -128,7 +128,7 @@ fn another_takes_over_when_the_lease_ends_and_at_once_when_it_is_given_back() {
 fn a_leader_without_an_api_server_stops_before_another_starts() {
     let duration = Duration::from_millis(1_500);
     // At any time since its last renewal.
-    for after in (0..500).step_by(50).map(Duration::from_millis) {
+    for after in (0..500).step_by(125).map(Duration::from_millis) {
         in_peace(async |site| {
             let (first, second) = pair(site, duration).await;
             sleep(after).await;

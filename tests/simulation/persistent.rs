@@ -89,6 +89,10 @@ struct Calls {
     met: Vec<Instant>,
     /// When anything was asked, but for streams.
     asked: Vec<Instant>,
+    /// Whether the backend was asked how things stand since a change met the fault.
+    looked: bool,
+    /// How often a change came again before that.
+    blind: usize,
 }
 
 impl Bend for Standing {
@@ -100,9 +104,13 @@ impl Bend for Standing {
             return Ok(request);
         }
         calls.asked.push(Instant::now());
+        let objects = side == Side::Wire && request.uri().path().contains("/load-balancers");
+        calls.looked |= objects && request.method() == Method::GET;
         match self.fault.answer(side, &request) {
             None => Ok(request),
             Some((code, text)) => {
+                let looked = std::mem::replace(&mut calls.looked, !objects);
+                calls.blind += usize::from(!looked && !calls.met.is_empty());
                 calls.met.push(Instant::now());
                 let mut answer = Response::new(Body::from(text));
                 *answer.status_mut() = StatusCode::from_u16(code).unwrap();
@@ -164,6 +172,10 @@ impl Standing {
         let tries = tries(&since(&calls.met));
         let within = |from, to| tries.iter().filter(|(at, _)| (from..to).contains(at)).count();
         let about = format!("L2: {:?}, {what}: {tries:?}", self.fault);
+        if matches!(self.fault, Fault::Refused(Code::Internal) | Fault::Garbage(200 | 502)) {
+            let blind = calls.blind;
+            assert_eq!(blind, 0, "S1: {:?}, {what}: sent again before anybody looked what became of it", self.fault);
+        }
         assert!(tries.iter().all(|(_, calls)| *calls <= CALLS), "too many calls without a pause. {about}");
         assert!(within(Duration::ZERO, MINUTE) <= 12, "too many tries in a minute. {about}");
         assert!(within(HOUR, 2 * HOUR) <= 60, "pauses do not grow. {about}");
