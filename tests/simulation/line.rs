@@ -18,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     faults::{EventFate, Fate, Faults, Garble},
     journal::Side,
-    mutants::Mutant,
     server::Server,
 };
 
@@ -35,7 +34,12 @@ pub struct Line {
     pub faults: Arc<Faults>,
     /// The incarnation has ended: nothing comes through any more, either way.
     pub cut: CancellationToken,
-    pub mutant: Option<Arc<Mutant>>,
+    pub bend: Option<Arc<dyn Bend>>,
+}
+
+/// What stands in the line and changes requests, or answers them itself.
+pub trait Bend: Send + Sync {
+    fn bend(&self, side: Side, request: Request<Bytes>) -> Result<Request<Bytes>, Response<Body>>;
 }
 
 /// Why there is no answer.
@@ -63,8 +67,8 @@ impl Line {
 
     async fn carried(&self, request: Request<Bytes>) -> Result<Response<Body>, Lost> {
         let streams = streams(self.server.side(), &request);
-        let request = match &self.mutant {
-            Some(mutant) => match mutant.bend(self.server.side(), request) {
+        let request = match &self.bend {
+            Some(bend) => match bend.bend(self.server.side(), request) {
                 Ok(request) => request,
                 Err(answer) => return Ok(answer),
             },

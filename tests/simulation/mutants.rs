@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use serde_json::{Value, json};
 
-use crate::{apiserver::ApiServer, journal::Side, kinds::GROUP};
+use crate::{apiserver::ApiServer, journal::Side, kinds::GROUP, line::Bend};
 
 /// A defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,9 +68,9 @@ pub struct Mutant {
     pub count: AtomicU64,
 }
 
-impl Mutant {
-    /// The request as the defect would have sent it, or the answer to one that it never sent.
-    pub fn bend(&self, side: Side, request: Request<Bytes>) -> Result<Request<Bytes>, Response<Body>> {
+/// The request as the defect would have sent it, or the answer to one that it never sent.
+impl Bend for Mutant {
+    fn bend(&self, side: Side, request: Request<Bytes>) -> Result<Request<Bytes>, Response<Body>> {
         let path = request.uri().path().to_owned();
         let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
         match side {
@@ -81,7 +81,9 @@ impl Mutant {
             Side::Kube => Ok(request),
         }
     }
+}
 
+impl Mutant {
     fn kube(&self, request: Request<Bytes>, path: &str, mut body: Value) -> Result<Request<Bytes>, Response<Body>> {
         let status = path.ends_with("/status");
         let has = |op: &str| {

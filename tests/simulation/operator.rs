@@ -12,8 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::Backend;
 use crate::{
     faults::Faults,
-    line::Line,
-    mutants::Mutant,
+    line::{Bend, Line},
     server::{Kube, Server},
 };
 
@@ -29,7 +28,7 @@ pub struct Site {
     pub kube: Arc<Kube>,
     pub backend: Arc<Backend>,
     pub faults: Arc<Faults>,
-    pub mutant: Option<Arc<Mutant>>,
+    pub bend: Option<Arc<dyn Bend>>,
 }
 
 /// Runs one replica until `stop`; starts it again whenever it has crashed.
@@ -37,7 +36,7 @@ pub async fn replica(site: Site, stop: CancellationToken) {
     loop {
         let cut = stop.child_token();
         let drain = Drain::new();
-        start(&site, cut.clone(), drain.clone()).await;
+        start(&site, cut.clone(), drain.clone(), Metrics::new("0", ObjectSeries::Off), None).await;
         cut.cancelled().await;
         drain.start();
         if stop.is_cancelled() {
@@ -47,12 +46,19 @@ pub async fn replica(site: Site, stop: CancellationToken) {
     }
 }
 
-async fn start(site: &Site, cut: CancellationToken, drain: Drain) {
+/// Starts one, whose lines end when `cut` does.
+pub async fn start(
+    site: &Site,
+    cut: CancellationToken,
+    drain: Drain,
+    metrics: Metrics,
+    leadership: Option<engine::leadership::Settings>,
+) {
     let line = |server: Arc<dyn Server>| Line {
         server,
         faults: site.faults.clone(),
         cut: cut.clone(),
-        mutant: site.mutant.clone(),
+        bend: site.bend.clone(),
     };
     let options = engine::Options {
         client: kube::Client::new(line(site.kube.clone()), "default"),
@@ -62,10 +68,9 @@ async fn start(site: &Site, cut: CancellationToken, drain: Drain) {
         outbound: Outbound { allow_loopback: true, ..Outbound::default() },
         workers: 2,
         instance: Some("sim".to_owned()),
-        leadership: None,
+        leadership,
         exchange: Some(Arc::new(line(site.backend.clone()))),
         kinds: kinds::all(),
     };
-    let metrics = Metrics::new("0", ObjectSeries::Off);
     engine::start(options, site.world.clone(), metrics, &Health::new(), drain).await.unwrap();
 }

@@ -18,7 +18,7 @@ use crate::{
     faults::{Faults, millis},
     journal::{Entry, Journal},
     kinds,
-    line::OPERATOR,
+    line::{Bend, OPERATOR},
     mutants::{Defect, Mutant},
     operator::{Site, replica},
     oracles::Watchman,
@@ -83,17 +83,17 @@ fn trace(entries: &[Entry]) -> u64 {
     hash.finish()
 }
 
-struct Scene {
+pub struct Scene {
     random: StdRng,
-    site: Site,
-    users: Users,
+    pub site: Site,
+    pub users: Users,
     watchman: Arc<Watchman>,
     journal: Journal,
     cut: CancellationToken,
 }
 
 impl Scene {
-    async fn new(seed: u64, defect: Option<Defect>, journal: Journal, cut: CancellationToken) -> Self {
+    pub async fn new(seed: u64, defect: Option<Defect>, journal: Journal, cut: CancellationToken) -> Self {
         let world = World::seeded(seed);
         let api = ApiServer::new(world.clone());
         api.install(&DEFINITIONS);
@@ -104,12 +104,13 @@ impl Scene {
         backend.seed().await;
         let (token, (_, admin)) = (backend.token("").await, backend.admin().await);
         watchman.canary(&token.1);
-        let mutant = defect.map(|defect| {
-            Arc::new(Mutant { defect, api: api.clone(), token: token.1.clone(), count: Default::default() })
+        let bend = defect.map(|defect| {
+            let mutant = Mutant { defect, api: api.clone(), token: token.1.clone(), count: Default::default() };
+            Arc::new(mutant) as Arc<dyn Bend>
         });
         let copy = backend.kept();
         let users = Users { kube: kube.clone(), backend: backend.clone(), token, admin, copy };
-        let site = Site { world, kube, backend, faults: Faults::new(seed), mutant };
+        let site = Site { world, kube, backend, faults: Faults::new(seed), bend };
         Self { random: StdRng::seed_from_u64(seed), site, users, watchman, journal, cut }
     }
 
@@ -198,7 +199,7 @@ async fn zombie(site: Site, cut: CancellationToken, from: Duration, time: Durati
 }
 
 /// Garbage collector and namespaces.
-async fn controllers(api: ApiServer, cut: CancellationToken) {
+pub async fn controllers(api: ApiServer, cut: CancellationToken) {
     let mut revision = 0;
     while !cut.is_cancelled() {
         // At rest there is nothing to collect.

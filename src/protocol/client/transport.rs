@@ -192,6 +192,16 @@ mod tests {
         assert!(why.contains("(token)") && !why.contains("lbt_secret"), "{why}");
     }
 
+    #[tokio::test]
+    async fn an_answer_is_kept_without_the_token_and_up_to_a_size() {
+        let token = Token::new("lbt_secret_of_somebody").unwrap();
+        let answer = |text: String| Response::from(http::Response::new(text));
+        let kept = whole(answer("you sent lbt_secret_of_somebody, twice: lbt_secret_of_somebody".into()), &token).await;
+        assert_eq!(kept.unwrap(), b"you sent (token), twice: (token)");
+        assert!(whole(answer("x".repeat(ANSWER_LIMIT)), &token).await.is_ok());
+        assert!(matches!(whole(answer("x".repeat(ANSWER_LIMIT + 1)), &token).await, Err(CallError::Doubtful(_))));
+    }
+
     #[test]
     fn identities_that_are_too_long_are_refused() {
         let token = Token::new("t").unwrap();
