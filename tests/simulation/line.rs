@@ -19,6 +19,7 @@ use crate::{
     faults::{EventFate, Fate, Faults, Garble},
     journal::Side,
     mutants::Mutant,
+    oracles::Watchman,
     server::Server,
 };
 
@@ -36,6 +37,14 @@ pub struct Line {
     /// The incarnation has ended: nothing comes through any more, either way.
     pub cut: CancellationToken,
     pub mutant: Option<Arc<Mutant>>,
+    /// Who sends, where a Lease says who may.
+    pub candidate: Option<Arc<Candidate>>,
+}
+
+/// One of several replicas.
+pub struct Candidate {
+    pub identity: String,
+    pub watchman: Arc<Watchman>,
 }
 
 /// Why there is no answer.
@@ -70,7 +79,12 @@ impl Line {
             },
             None => request,
         };
-        match self.faults.request(request.method() != http::Method::GET) {
+        let writes = request.method() != http::Method::GET;
+        let call = format!("{} {}", request.method(), request.uri().path_and_query().map_or("", |path| path.as_str()));
+        if let Some(Candidate { identity, watchman }) = self.candidate.as_deref().filter(|_| writes) {
+            watchman.acts(identity, &call);
+        }
+        match self.faults.request(writes, &call, request.body()) {
             Fate::Pass(there, back) => {
                 pause(there).await;
                 let answer = self.serve(request).await?;
@@ -116,7 +130,11 @@ impl Line {
     }
 
     async fn serve(&self, request: Request<Bytes>) -> Result<Response<Body>, Lost> {
-        self.server.serve(OPERATOR, request).await.ok_or(Lost::Refused)
+        let answer = self.server.serve(OPERATOR, request).await.ok_or(Lost::Refused)?;
+        Ok(match &self.mutant {
+            Some(mutant) => mutant.misread(answer),
+            None => answer,
+        })
     }
 
     /// A watch or a feed, whose events have fates of their own.

@@ -1,9 +1,16 @@
 //! Incarnations of the operator: one starts when the one before has crashed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use loopback_operator::{
-    operator::{engine, kinds},
+    operator::{
+        engine::{self, leadership::Settings},
+        kinds,
+    },
     rules::outbound::Outbound,
     runtime::{Drain, Health, Metrics, World, metrics::ObjectSeries},
 };
@@ -12,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::Backend;
 use crate::{
     faults::Faults,
-    line::Line,
+    line::{Candidate, Line},
     mutants::Mutant,
     server::{Kube, Server},
 };
@@ -30,14 +37,37 @@ pub struct Site {
     pub backend: Arc<Backend>,
     pub faults: Arc<Faults>,
     pub mutant: Option<Arc<Mutant>>,
+    /// What each replica shows.
+    pub pages: Arc<Mutex<BTreeMap<&'static str, Metrics>>>,
 }
 
+impl Site {
+    /// The pages of metrics of those replicas that are there to the end.
+    pub fn shown(&self) -> Vec<String> {
+        self.pages.lock().unwrap().values().filter_map(|page| page.encode().ok()).collect()
+    }
+}
+
+/// How long a Lease is held without a sign of life.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// One replica.
+#[derive(Clone)]
+pub struct Replica {
+    pub name: &'static str,
+    /// Whether a Lease says when it acts; else it believes that it is alone.
+    pub elected: bool,
+}
+
+/// Name of the replica that is there for a while.
+pub const ZOMBIE: &str = "zombie";
+
 /// Runs one replica until `stop`; starts it again whenever it has crashed.
-pub async fn replica(site: Site, stop: CancellationToken) {
-    loop {
+pub async fn replica(site: Site, replica: Replica, stop: CancellationToken) {
+    for life in 0.. {
         let cut = stop.child_token();
         let drain = Drain::new();
-        start(&site, cut.clone(), drain.clone()).await;
+        start(&site, &replica, life, (cut.clone(), drain.clone())).await;
         cut.cancelled().await;
         drain.start();
         if stop.is_cancelled() {
@@ -47,13 +77,19 @@ pub async fn replica(site: Site, stop: CancellationToken) {
     }
 }
 
-async fn start(site: &Site, cut: CancellationToken, drain: Drain) {
+async fn start(site: &Site, replica: &Replica, life: u32, (cut, drain): (CancellationToken, Drain)) {
+    let identity = format!("{}-{life}", replica.name);
+    let watchman = site.kube.watchman.clone();
+    let candidate = replica.elected.then(|| Arc::new(Candidate { identity: identity.clone(), watchman }));
     let line = |server: Arc<dyn Server>| Line {
         server,
         faults: site.faults.clone(),
         cut: cut.clone(),
         mutant: site.mutant.clone(),
+        candidate: candidate.clone(),
     };
+    let leadership =
+        Settings { namespace: "loopback-system".to_owned(), name: "operator".to_owned(), identity, duration: LEASE };
     let options = engine::Options {
         client: kube::Client::new(line(site.kube.clone()), "default"),
         cluster_id: Some(CLUSTER.to_owned()),
@@ -62,10 +98,13 @@ async fn start(site: &Site, cut: CancellationToken, drain: Drain) {
         outbound: Outbound { allow_loopback: true, ..Outbound::default() },
         workers: 2,
         instance: Some("sim".to_owned()),
-        leadership: None,
+        leadership: replica.elected.then_some(leadership),
         exchange: Some(Arc::new(line(site.backend.clone()))),
         kinds: kinds::all(),
     };
     let metrics = Metrics::new("0", ObjectSeries::Off);
+    if replica.name != ZOMBIE {
+        site.pages.lock().unwrap().insert(replica.name, metrics.clone());
+    }
     engine::start(options, site.world.clone(), metrics, &Health::new(), drain).await.unwrap();
 }
