@@ -1,7 +1,7 @@
 //! The backend in memory: its real API, checks and collections over a store in memory, with planes that only report.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use loopback_operator::{
         store::{Kept, MemoryStore, Store, Transaction, write},
         tenants,
     },
-    protocol::{Rule, TokenView},
+    protocol::{Permission, Rule, TokenView},
     rules::outbound::Outbound,
     runtime::{Drain, World},
 };
@@ -161,16 +161,18 @@ fn services(world: &World) -> Vec<Vec<Collection>> {
     ]
 }
 
+/// All permissions, worked out once for all runs.
+static PERMISSIONS: LazyLock<Vec<Permission>> = LazyLock::new(|| {
+    let collections = services(&World::seeded(0)).into_iter().flatten().map(Arc::new).collect();
+    Registry { collections, ..Registry::default() }.permissions()
+});
+
 /// Everything in the project, but for keys that start with `without`.
-pub fn rules(without: &str) -> Vec<Rule> {
-    let registry = Registry {
-        collections: services(&World::seeded(0)).into_iter().flatten().map(Arc::new).collect(),
-        ..Registry::default()
-    };
-    let kept =
-        registry.permissions().into_iter().filter(|one| without.is_empty() || !one.to_string().starts_with(without));
+fn rules(without: &str) -> Vec<Rule> {
+    let kept = PERMISSIONS.iter().filter(|one| without.is_empty() || !one.to_string().starts_with(without));
     let scope = || (Some("acme".to_owned()), Some("shop".to_owned()));
-    kept.map(|permission| Rule { permission, organization: scope().0, project: scope().1 }).collect()
+    kept.map(|permission| Rule { permission: permission.clone(), organization: scope().0, project: scope().1 })
+        .collect()
 }
 
 impl Server for Backend {

@@ -25,6 +25,16 @@ fn run(seed: u64, defect: Option<Defect>) -> Ended {
     world::run(Script::of(seed), defect, |_| {})
 }
 
+/// What tells cargo the profile of this very program: where it was put says which it is.
+fn profile() -> String {
+    let program = env::current_exe().unwrap_or_default();
+    let folder = program.ancestors().nth(2).and_then(|folder| folder.file_name()).unwrap_or_default();
+    match folder.to_str() {
+        None | Some("" | "debug") => String::new(),
+        Some(name) => format!(" --profile {name}"),
+    }
+}
+
 /// Runs seeds over all cores; those that broke a law, and how many entries there were.
 fn many(seeds: std::ops::Range<u64>, defect: Option<Defect>, enough: usize) -> (Vec<(u64, Ended)>, u64) {
     let (next, entries) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
@@ -57,9 +67,10 @@ fn seeds() {
     let began = Instant::now();
     let (failed, entries) = many(first..first + count, None, usize::MAX);
     let took = began.elapsed();
-    println!("{count} seeds, {entries} writes, {took:.1?}, {:.1} seeds/s", count as f64 / took.as_secs_f64());
+    let (rate, mean) = (count as f64 / took.as_secs_f64(), entries as f64 / count as f64);
+    println!("{count} seeds, {mean:.1} writes each, {took:.1?}, {rate:.1} seeds/s");
     for (seed, ended) in &failed {
-        println!("SEED={seed} cargo test --test simulation replay -- --nocapture   # {}", ended.broken[0]);
+        println!("SEED={seed} cargo test{} --test simulation replay -- --nocapture   # {}", profile(), ended.broken[0]);
     }
     assert!(failed.is_empty(), "{} of {count} seeds broke a law", failed.len());
 }

@@ -47,8 +47,13 @@ pub struct Ended {
     pub entries: usize,
 }
 
-static DEFINITIONS: LazyLock<Vec<Value>> =
-    LazyLock::new(|| crd::all().iter().map(|one| serde_json::to_value(one).unwrap()).collect());
+/// An API server with our definitions, worked out once for all runs.
+static SERVER: LazyLock<ApiServer> = LazyLock::new(|| {
+    let definitions: Vec<Value> = crd::all().iter().map(|one| serde_json::to_value(one).unwrap()).collect();
+    let server = ApiServer::new(World::seeded(0));
+    server.install(&definitions);
+    server
+});
 
 /// All that a run is made of.
 pub struct Script {
@@ -147,8 +152,7 @@ struct Scene {
 impl Scene {
     async fn new(script: &Script, defect: Option<Defect>, journal: Journal, cut: CancellationToken) -> Self {
         let world = World::seeded(script.seed);
-        let api = ApiServer::new(world.clone());
-        api.install(&DEFINITIONS);
+        let api = SERVER.copy(world.clone());
         let watchman = Watchman::new(api.clone(), journal.clone());
         let kube = Arc::new(Kube { api: api.clone(), journal: journal.clone(), watchman: watchman.clone() });
         let backend = Arc::new(Backend::new(world.clone(), journal.clone(), watchman.clone(), script.full));

@@ -56,6 +56,11 @@ impl ApiServer {
         Self(Arc::new(Mutex::new(state)))
     }
 
+    /// Another server that holds the same, in a world of its own.
+    pub fn copy(&self, world: World) -> Self {
+        Self(Arc::new(Mutex::new(self.state().copy(world))))
+    }
+
     /// Serves the kinds of these definitions, and shows the definitions.
     pub fn install(&self, definitions: &[Value]) {
         let metadata = Schema::metadata();

@@ -58,7 +58,7 @@ impl Object {
 }
 
 /// One step of a kind's history.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Change {
     pub revision: u64,
     pub key: String,
@@ -115,6 +115,19 @@ impl State {
             journal,
             managed: false,
             made: 0,
+        }
+    }
+
+    /// Another server that holds the same.
+    pub fn copy(&self, world: World) -> Self {
+        let shelf =
+            |shelf: &Shelf| Shelf { objects: shelf.objects.clone(), log: shelf.log.clone(), changed: Arc::default() };
+        Self {
+            world,
+            kinds: self.kinds.clone(),
+            shelves: self.shelves.iter().map(shelf).collect(),
+            journal: Vec::new(),
+            ..*self
         }
     }
 

@@ -176,10 +176,9 @@ fn seen(kind: &Named, resource: &Value, inventory: &Inventory) -> bool {
         [] => is(resource, "Stalled", Some("ImportNotFound")),
         [one] => {
             let same = matches(kind.plural, resource, &one.intent) && kinds::namesake(kind, resource, &one.intent);
-            let taken = import.is_string() && ours(one).is_none() && one.owner.is_some();
             resource["status"]["id"] == *one.id
-                && (is(resource, "Ready", None) == same || taken)
-                && (is(resource, "Drifted", None) != same || taken)
+                && is(resource, "Ready", None) == same
+                && is(resource, "Drifted", None) != same
         }
         _ => is(resource, "Stalled", Some("Ambiguous")),
     }
