@@ -79,6 +79,8 @@ struct State {
     events: f64,
     crashes: u32,
     on: bool,
+    /// Whether something was done whose end takes minutes to be noticed.
+    lasting: bool,
 }
 
 impl Faults {
@@ -89,13 +91,13 @@ impl Faults {
         let events = [0.0, 0.02, 0.1, 0.3][pick(&mut random, 4)];
         let crashes = [0, 1, 2, 4][pick(&mut random, 4)];
         let (began, rules) = (Instant::now(), Vec::new());
-        Arc::new(Self(Mutex::new(State { began, rules, random, requests, events, crashes, on: true })))
+        Arc::new(Self(Mutex::new(State { began, rules, random, requests, events, crashes, on: true, lasting: false })))
     }
 
     /// These and no others.
     pub fn written(rules: Vec<Rule>) -> Arc<Self> {
         let (began, random) = (Instant::now(), StdRng::seed_from_u64(0));
-        let state = State { began, rules, random, requests: 0.0, events: 0.0, crashes: 0, on: true };
+        let state = State { began, rules, random, requests: 0.0, events: 0.0, crashes: 0, on: true, lasting: true };
         Arc::new(Self(Mutex::new(state)))
     }
 
@@ -123,7 +125,17 @@ impl Faults {
             state.crashes -= 1;
             return Fate::Crash { done: state.random.random_bool(0.5) };
         }
-        fate(&mut state.random)
+        let fate = fate(&mut state.random);
+        // Who hears nothing waits 295 s; who is refused asks again after 300 s.
+        state.lasting |= matches!(
+            fate,
+            Fate::Swallowed | Fate::AnswerLost { silent: true } | Fate::Code(401 | 403 | 404, _) | Fate::Garbled(_)
+        );
+        fate
+    }
+
+    pub fn lasting(&self) -> bool {
+        self.state().lasting
     }
 
     pub fn event(&self) -> EventFate {

@@ -59,9 +59,9 @@ impl Wish {
         spec["deletionPolicy"] = json!(self.policy.deletion);
         if let Some(id) = id {
             spec["import"] = json!({"id": id});
-        }
-        if self.policy.import == Some(Import::FromCluster) {
-            spec["import"]["fromCluster"] = json!(OTHER);
+            if self.policy.import == Some(Import::FromCluster) {
+                spec["import"]["fromCluster"] = json!(OTHER);
+            }
         }
         spec
     }

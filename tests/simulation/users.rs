@@ -127,8 +127,9 @@ impl Users {
             let data = json!({"token": data_encoding::BASE64.encode(text.as_bytes())});
             let body = json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": {"name": name}, "data": data});
             let at = format!("/api/v1/namespaces/{namespace}/secrets");
-            if self.kube("POST", &at, &body).await.0 == 409 {
-                self.kube("PATCH", &format!("{at}/{name}"), &json!({"data": data})).await;
+            // In a namespace that is being deleted there may be one that can be changed, but none can be made.
+            if self.kube("PATCH", &format!("{at}/{name}"), &json!({"data": data})).await.0 == 404 {
+                self.kube("POST", &at, &body).await;
             }
         }
     }

@@ -30,10 +30,11 @@ use crate::{
 /// Longest time from the last fault to a world as its users want it: a refused object is tried again within 15 minutes, and a
 /// link and then an object may each have to.
 const PATIENCE: Duration = Duration::from_secs(3_000);
-/// What is not heard for so long is not on its way any more.
-const CALM: Duration = Duration::from_secs(330);
-/// How long nothing may be written once all is well.
-const SILENCE: Duration = Duration::from_secs(600);
+/// What is not heard for so long is not on its way any more: where a fault had to be waited for, and where none had.
+const CALM: [Duration; 2] = [Duration::from_secs(330), Duration::from_secs(35)];
+/// How long nothing may be written once all is well: in one of [`LONG`] runs until all that is done now and then has come round.
+const SILENCE: [Duration; 2] = [Duration::from_secs(1_000), Duration::from_secs(60)];
+const LONG: u64 = 8;
 /// Refusals in that time: what fails is tried again with pauses.
 const RETRIES: usize = 20;
 
@@ -52,6 +53,7 @@ static SERVER: LazyLock<ApiServer> = LazyLock::new(|| {
     let definitions: Vec<Value> = crd::all().iter().map(|one| serde_json::to_value(one).unwrap()).collect();
     let server = ApiServer::new(World::seeded(0));
     server.install(&definitions);
+    server.untracked();
     server
 });
 
@@ -180,11 +182,12 @@ impl Scene {
         self.calms().await;
         if let Some(which) = script.drift {
             self.users.drift(which, false).await;
+            sleep(Duration::from_secs(4)).await;
             if !self.settles("L1", false).await {
                 return;
             }
         }
-        self.is_silent().await;
+        self.is_silent(script.seed).await;
         if let Some(by_namespace) = script.leave {
             self.users.leave(by_namespace).await;
             self.settles("L3", by_namespace).await;
@@ -246,7 +249,7 @@ impl Scene {
     async fn calms(&self) {
         for _ in 0..5 {
             let start = self.journal.len();
-            sleep(CALM).await;
+            sleep(CALM[usize::from(!self.site.faults.lasting())]).await;
             if self.noise(start).is_none() {
                 break;
             }
@@ -254,9 +257,9 @@ impl Scene {
         self.watchman.calm();
     }
 
-    async fn is_silent(&self) {
+    async fn is_silent(&self, seed: u64) {
         let start = self.journal.len();
-        sleep(SILENCE).await;
+        sleep(SILENCE[usize::from(!seed.is_multiple_of(LONG))]).await;
         let noise = self.noise(start).filter(|_| !self.watchman.waits());
         if let Some(noise) = noise {
             self.journal.broken("L2", format!("at rest: {noise}"));

@@ -111,6 +111,11 @@ impl ApiServer {
         self.state().managed = shown;
     }
 
+    /// Does not work out who owns which field before somebody applies. Call it before the first request.
+    pub fn untracked(&self) {
+        self.state().tracked = false;
+    }
+
     /// One round of the controller manager: garbage collector, namespaces, definitions. Whether something was done.
     pub fn tick(&self) -> bool {
         self.state().tick()

@@ -91,6 +91,8 @@ pub struct State {
     pub journal: Vec<Entry>,
     /// Whether `managedFields` are sent.
     pub managed: bool,
+    /// Whether it is known who owns which field of an object to which nobody has applied yet.
+    pub tracked: bool,
     made: u64,
 }
 
@@ -114,6 +116,7 @@ impl State {
             bookmarks: 0,
             journal,
             managed: false,
+            tracked: true,
             made: 0,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use loopback_operator::protocol::{Phase, RawObject};
+use loopback_operator::protocol::{Phase, RawObject, object_storage::member};
 use serde_json::Value;
 
 use super::{Watchman, deleting, is, live, observes, ours};
@@ -117,6 +117,8 @@ fn unfinished(kind: &Named, resource: &Value, all: &Resources, inventory: &Inven
     }
     match owned.as_slice() {
         [one] if ready && one.phase == Phase::Live && right(one) => None,
+        // Somebody else has deleted it past us, and has to empty it.
+        [one] if one.phase == Phase::Deleting && one.reality.members.contains_key(member::CONTENT) => None,
         [one] if ready => Some(format!("the backend holds {:?} {}", one.phase, one.intent)),
         [] if !ready && stalled(kind, resource, inventory) => None,
         [] | [_] => unsaid(),

@@ -39,12 +39,10 @@ impl Watchman {
     /// Something becomes ours.
     fn begins(&self, entry: &Entry, uid: &str, how: &str) -> Suspicion {
         let (said, calm) = (self.said(uid), self.state().calm);
-        if !said.manage {
-            return Some(("S3", format!("{} {how} for {uid}, which only observes", entry.path)));
-        }
         match self.resource(uid) {
             _ if said.forced => None,
             None => Some(("S4", format!("{} {how} for {uid}, which does not exist", entry.path))),
+            Some(_) if !said.manage => Some(("S3", format!("{} {how} for {uid}, which only observes", entry.path))),
             Some(resource) if finalizers(&resource).is_empty() => {
                 Some(("S4", format!("{} {how} for {uid}, whose finalizer is not stored", entry.path)))
             }
