@@ -23,6 +23,7 @@ pub struct Entry {
     pub who: &'static str,
     pub verb: String,
     pub path: String,
+    pub query: String,
     pub body: Value,
     pub condition: Option<String>,
     pub status: u16,
@@ -37,6 +38,13 @@ impl Entry {
     /// Whether the server did it.
     pub fn done(&self) -> bool {
         self.writes() && (200..300).contains(&self.status)
+    }
+}
+
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { at, who, verb, path, body, condition, status, .. } = self;
+        write!(f, "{at:>10.3?} {who:8} {verb:6} {path} {body} {condition:?} -> {status}")
     }
 }
 

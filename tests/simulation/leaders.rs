@@ -22,8 +22,8 @@ use crate::{
     journal::{Journal, Side},
     line::Bend,
     operator::{Site, start},
-    workload::Deed,
-    world::Scene,
+    plan::Deed,
+    world::{Scene, Script},
 };
 
 const TICK: Duration = Duration::from_millis(20);
@@ -87,9 +87,9 @@ impl Replica {
 fn in_peace(test: impl AsyncFnOnce(&Site)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let mut scene = Scene::new(1, None, Journal::new(), CancellationToken::new()).await;
-        scene.site.faults.stop();
-        scene.users.work(vec![(Duration::ZERO, Deed::Namespace)]).await;
+        let script = Script::written(vec![(Duration::ZERO, Deed::Namespace)], Vec::new());
+        let mut scene = Scene::new(&script, None, Journal::new(), CancellationToken::new()).await;
+        scene.users.work(script.deeds).await;
         test(&scene.site).await;
     });
 }

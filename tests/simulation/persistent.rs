@@ -17,9 +17,9 @@ use crate::{
     journal::{Journal, Side},
     kinds::GROUP,
     line::Bend,
-    operator::replica,
-    workload::Deed,
-    world::{Scene, controllers},
+    operator::{Replica, replica},
+    plan::{Deed, Wish},
+    world::{Scene, Script, controllers},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -201,15 +201,16 @@ fn tries(calls: &[Duration]) -> Vec<(Duration, usize)> {
 /// A world with one balancer, no other fault than this, and the operator in it.
 async fn play(fault: Fault, from_the_start: bool) {
     let cut = CancellationToken::new();
-    let mut scene = Scene::new(1, None, Journal::new(), cut.clone()).await;
-    scene.site.faults.stop();
+    let script = Script::written(Vec::new(), Vec::new());
+    let mut scene = Scene::new(&script, None, Journal::new(), cut.clone()).await;
     let standing = Standing::new(fault, from_the_start);
     scene.site.bend = Some(standing.clone());
     tokio::spawn(controllers(scene.site.kube.api.clone(), cut.clone()));
-    tokio::spawn(replica(scene.site.clone(), cut.clone()));
-    let mut deeds = vec![Deed::Namespace, Deed::Backend, Deed::TokenSecret, Deed::Create(0, "a".into(), 0)];
+    tokio::spawn(replica(scene.site.clone(), Replica { name: "a", elected: false }, cut.clone()));
+    let balancer = Wish::plain("projectloadbalancers", "a");
+    let mut deeds = vec![Deed::Namespace, Deed::Backend, Deed::TokenSecrets, Deed::Create(balancer.clone())];
     if !matches!(fault, Fault::NoBinding) {
-        deeds.push(Deed::Binding);
+        deeds.push(Deed::Binding { own: false });
     }
     let began = Instant::now();
     act(&mut scene, deeds).await;
@@ -219,7 +220,8 @@ async fn play(fault: Fault, from_the_start: bool) {
         explained(&scene, fault);
     } else {
         sleep(SETTLED).await;
-        for (what, deed) in [("edit", Deed::Edit(0, "a".into(), 1)), ("delete", Deed::Delete(0, "a".into()))] {
+        let edit = Deed::Edit(Wish { variant: 1, ..balancer.clone() });
+        for (what, deed) in [("edit", edit), ("delete", Deed::Delete(balancer.kind, balancer.name.clone()))] {
             standing.begin();
             let began = Instant::now();
             act(&mut scene, vec![deed]).await;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::{StreamExt, stream::FuturesUnordered};
 use loopback_operator::{
     backend::plane::{IntentChange, Intents, Reporter},
-    protocol::{Phase, RawObject},
+    protocol::{Member, Phase, RawObject, object_storage::member},
     runtime::{Drain, World},
 };
 use serde_json::{Value, json};
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 /// Longest time until something is real, or let go.
 const LAG: Duration = Duration::from_secs(2);
 
-/// One plane for the collections of a service.
-pub async fn run(mut intents: Intents, reality: Reporter, world: World, drain: Drain) {
+/// One plane for the collections of a service. Buckets that are `full` stay until they are purged.
+pub async fn run(mut intents: Intents, reality: Reporter, world: World, full: bool, drain: Drain) {
     let mut work = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -23,7 +23,8 @@ pub async fn run(mut intents: Intents, reality: Reporter, world: World, drain: D
             Some(()) = work.next() => {}
             change = intents.recv() => {
                 let Some(change) = change else { return };
-                let IntentChange::Present { collection, object, chosen, .. } = change else { continue };
+                let IntentChange::Present { collection, object, chosen, purge, .. } = change else { continue };
+                let blocked = full && !purge && collection == "object-stores";
                 let (lag, reality) = (world.up_to(LAG), reality.clone());
                 work.push(async move {
                     tokio::time::sleep(lag).await;
@@ -32,12 +33,22 @@ pub async fn run(mut intents: Intents, reality: Reporter, world: World, drain: D
                             let state = state(&collection, &object, &chosen);
                             reality.report(&object.id, object.intent_revision, state, BTreeMap::new()).await;
                         }
+                        Phase::Deleting if blocked => {
+                            let state = state(&collection, &object, &chosen);
+                            reality.report(&object.id, object.intent_revision, state, not_empty()).await;
+                        }
                         Phase::Deleting => reality.released(&object.id).await,
                     }
                 });
             }
         }
     }
+}
+
+fn not_empty() -> BTreeMap<String, Member> {
+    let content =
+        Member { state: member::BLOCKED.into(), reason: member::NOT_EMPTY.into(), message: "1 object is left".into() };
+    [(member::CONTENT.to_owned(), content)].into()
 }
 
 fn state(collection: &str, object: &RawObject, chosen: &Value) -> Value {

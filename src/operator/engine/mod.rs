@@ -37,7 +37,7 @@ mod watch;
 mod writes;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
@@ -63,7 +63,7 @@ use self::{
 };
 use crate::{
     protocol::{
-        Owner, Permission, RetireOptions,
+        Owner, Permission, RawObject, RetireOptions,
         client::{CallError, Exchange},
     },
     runtime::{
@@ -154,6 +154,24 @@ impl Engine {
             self.namespaces.is_empty() && self.kinds.contains_key(&owner.kind) && self.cache.synced(&owner.kind);
         let present = || self.cache.get(&Key::new(&owner.kind, &owner.namespace, &owner.name));
         owner.cluster == self.cluster && known && present().is_none_or(|present| common::uid(&present) != owner.uid)
+    }
+
+    /// How many backend objects of each kind have lost their resource: it was retained, its finalizer was removed by force, or
+    /// an older copy of the store came back. People decide about them.
+    fn orphans(&self) -> Vec<(String, usize)> {
+        let links = self.links.all();
+        let of = |kind: &Registered| {
+            let mut ids = BTreeSet::new();
+            for link in &links {
+                link.look(|mirror| {
+                    let lost =
+                        |object: &&Arc<RawObject>| object.owner.as_ref().is_some_and(|owner| self.vanished(owner));
+                    ids.extend(mirror.all(kind.collection).filter(lost).map(|object| object.id.clone()));
+                });
+            }
+            (kind.kind().to_owned(), ids.len())
+        };
+        self.kinds.values().map(of).collect()
     }
 
     fn forget(&self, key: &Key) {

@@ -3,6 +3,7 @@
 mod history;
 mod kubernetes;
 mod secrets;
+mod spellings;
 pub mod state;
 mod writes;
 
