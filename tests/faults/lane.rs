@@ -1,6 +1,6 @@
 //! One of many that run plans at the same time: a backend, an account at the API server, a proxy.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use data_encoding::BASE64;
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -35,6 +35,7 @@ pub struct Lane {
     pub backend_log: PathBuf,
     folder: PathBuf,
     kubeconfig: PathBuf,
+    metrics: SocketAddr,
     _credentials: Credentials,
 }
 
@@ -80,6 +81,7 @@ impl Lane {
             backend_log: log,
             folder,
             kubeconfig,
+            metrics: SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port"))),
             _credentials: credentials,
         }
     }
@@ -95,22 +97,20 @@ impl Lane {
     }
 
     /// Starts an operator of one namespace, whose calls belong to a run from now on. Its log is a new one.
-    pub fn operator(&self, run: &Arc<Run>) -> Arc<Program> {
+    pub fn operator(&self, run: &Arc<Run>) {
         self.proxy.belong(Some(Arc::clone(run)));
         let log = self.folder.join("operator.log");
         drop(std::fs::remove_file(&log));
-        let (backend, metrics) = (format!("http://{}", self.proxy.backend), "127.0.0.1:0");
+        let (backend, metrics) = (format!("http://{}", self.proxy.backend), self.metrics.to_string());
         let operator = Program::start(
             &log,
-            ["operator", "--backend-url", &backend, "--metrics-listen", metrics, "--namespaces", &run.name]
+            ["operator", "--backend-url", &backend, "--metrics-listen", &metrics, "--namespaces", &run.name]
                 .into_iter()
                 .chain(["--cluster-id", &self.name, "--outbound-allow-loopback", "--workers", "4"])
                 .chain(["--log", "info,loopback_operator=debug"]),
             [("KUBECONFIG", self.kubeconfig.to_string_lossy().as_ref())],
         );
-        let operator = Arc::new(operator);
-        drop(run.operator.set(Arc::clone(&operator)));
-        operator
+        drop(run.operator.set((Arc::new(operator), self.metrics)));
     }
 }
 

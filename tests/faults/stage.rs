@@ -45,13 +45,17 @@ pub fn permissions() -> Vec<String> {
     kinds::all().into_iter().flat_map(|kind| kind.permissions).map(|permission| permission.to_string()).collect()
 }
 
+/// Whether a kind is one of ours.
+pub fn is_ours(kind: &str) -> bool {
+    !matches!(kind, "Secret" | "Event" | "Namespace")
+}
+
 impl Stage {
     /// A namespace with a binding, and an operator that has just been started.
     pub async fn set(lane: Arc<Lane>, run: Arc<Run>, seed: u64, patience: Duration, outlives: bool) -> Done<Self> {
         let name = run.name.clone();
         lane.admin.project(&name).await?;
         let token = lane.admin.token(&name, &permissions()).await?;
-        run.uses(&token.1);
         let stage = Self { lane, run, name, seed, patience, token };
         stage.create("v1", "Namespace", json!({"metadata": {"name": stage.name}})).await?;
         stage.rights(outlives).await?;
@@ -82,6 +86,7 @@ impl Stage {
 
     /// Writes a token where the binding looks for it.
     pub async fn token_secret(&self, token: &str) -> Done {
+        self.run.uses(token);
         let body = json!({"metadata": {"name": OWN}, "stringData": {"token": token}});
         self.put("v1", "Secret", OWN, body).await.map(drop)
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use loopback_operator::crd::FINALIZER;
 use serde_json::Value;
 
 use crate::audit::Entry;
@@ -13,8 +12,6 @@ use crate::audit::Entry;
 pub struct Life {
     /// Its kind and name.
     pub about: (String, String),
-    /// Since when our finalizer was stored.
-    pub held: Option<Timestamp>,
     /// When its deletion was asked for.
     pub deleted: Option<Timestamp>,
     /// What is not ours in it, when people last wrote it.
@@ -60,10 +57,6 @@ impl History {
         let life = self.0.entry(uid.to_owned()).or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         life.about = (text(&object["kind"]), text(&object["metadata"]["name"]));
-        let finalizers = object["metadata"]["finalizers"].as_array();
-        if finalizers.is_some_and(|all| all.iter().any(|finalizer| finalizer == FINALIZER)) {
-            life.held.get_or_insert(entry.at);
-        }
         if !object["metadata"]["deletionTimestamp"].is_null() {
             life.deleted = Some(life.deleted.map_or(entry.came, |known| known.min(entry.came)));
         }

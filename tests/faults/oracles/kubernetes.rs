@@ -53,7 +53,9 @@ fn untrue(call: &Call) -> Option<String> {
     if ready["observedGeneration"] != *now || !object["metadata"]["deletionTimestamp"].is_null() {
         return None;
     }
-    let Some(held) = &call.held else { return Some(format!("{}: Ready, and the backend holds nothing", call.point)) };
+    // Nobody knows what a backend holds that is not there.
+    let held = call.held.as_ref()?;
+    let Some(held) = held.first() else { return Some(format!("{}: Ready, and the backend holds nothing", call.point)) };
     lacks(&object["spec"], &held.intent)
         .map(|what| format!("{}: Ready, and the backend does not hold {what}", call.point))
 }

@@ -2,6 +2,7 @@
 
 mod history;
 mod kubernetes;
+mod rights;
 mod secrets;
 pub mod state;
 mod writes;
@@ -68,28 +69,28 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Violation> {
     let laws = [
         writes::one_object_for_each(evidence),
         writes::owners(evidence, &history),
-        writes::finalizer_first(evidence, &history),
+        writes::finalizer_first(evidence),
         writes::released_last(evidence),
         writes::stored_before_acknowledged(evidence),
         secrets::kept(evidence),
         kubernetes::ready_is_true(evidence),
         kubernetes::only_what_is_ours(evidence, &history),
+        rights::enough(evidence),
         counted(evidence),
     ];
     laws.concat()
 }
 
 /// S2 while resources live: one object in the backend for each, and no other.
-pub fn inventory(stage: &Stage) -> Option<String> {
+pub async fn inventory(stage: &Stage) -> Option<String> {
     let uid = |object: &serde_json::Value| object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
     let ours: BTreeMap<String, (String, String)> =
         stage.run.objects().into_iter().map(|(key, object)| (uid(&object), key)).collect();
-    for (id, (_, object)) in stage.run.journal.inventory() {
-        if let Some(owner) = object.owner.filter(|owner| !ours.contains_key(&owner.uid)) {
-            return Some(format!("{id} belongs to {} {}, which does not exist", owner.kind, owner.name));
-        }
-    }
-    None
+    let Some(held) = stage.run.journal.snapshot().await else { return Some("the backend does not say what it holds".into()) };
+    let foreign = held.into_iter().find(|(_, object)| object.owner.as_ref().is_some_and(|owner| !ours.contains_key(&owner.uid)));
+    let (_, object) = foreign?;
+    let owner = object.owner?;
+    Some(format!("{} belongs to {} {}, which does not exist", object.id, owner.kind, owner.name))
 }
 
 /// Writes, and reads, per object.

@@ -60,6 +60,19 @@ pub enum Bug {
     TokenStartInMessage,
 }
 
+impl Bug {
+    /// The bug of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        TABLE.iter().map(|(bug, ..)| *bug).find(|bug| format!("{bug:?}") == name)
+    }
+}
+
+/// Whether a bug shows in that something never comes.
+pub fn in_vain(bug: Bug) -> bool {
+    let laws = TABLE.iter().find(|(one, ..)| *one == bug).map_or(&[][..], |(_, _, laws)| laws);
+    laws.iter().any(|law| law.starts_with('L') || *law == "D1")
+}
+
 /// Each bug, the workload that shows it, and the laws of which one must say so.
 pub const TABLE: &[(Bug, &str, &[&str])] = &[
     (Bug::FinalizerNeverStored, "bucket-life", &["S4"]),
