@@ -13,6 +13,7 @@ use crate::{
     job::Job,
     lane::Lane,
     oracles::{self, Evidence, Violation, state},
+    person,
     progress::{Part, Spent},
     proxy::{Call, Run},
     stage::{BINDING, Stage, is_ours},
@@ -73,7 +74,10 @@ pub async fn run(lane: &Arc<Lane>, job: &Job) -> Verdict {
     spent.on(Part::Set);
     match stage {
         Ok(stage) => {
-            found = act(&stage, job, &mut violations, &mut spent).await;
+            found = tokio::select! {
+                found = act(&stage, job, &mut violations, &mut spent) => found,
+                () = person::acts(&stage) => Value::Null,
+            };
         }
         Err(error) => violations.push(Violation::new("the stage", error)),
     }
@@ -102,13 +106,18 @@ pub async fn run(lane: &Arc<Lane>, job: &Job) -> Verdict {
 
 /// Tells the story, waits for rest, deletes all that it left.
 async fn act(stage: &Stage, job: &Job, violations: &mut Vec<Violation>, spent: &mut Spent) -> Value {
-    if let Err(error) = (job.workload.tell)(stage).await {
+    let told = (job.workload.tell)(stage).await;
+    spent.on(Part::Told);
+    let mut found = Value::Null;
+    // What a bug has kept from ending does not come to rest either.
+    if told.is_ok() || job.plan.bug.is_none() {
+        found = settle(stage, job, violations).await;
+    }
+    if let Err(error) = told {
         // A story may name the law itself.
         let (law, what) = error.split_once(": ").filter(|(law, _)| law.len() == 2).unwrap_or(("L1", &error));
         violations.push(Violation::new(law, what));
     }
-    spent.on(Part::Told);
-    let found = settle(stage, job, violations).await;
     spent.on(Part::Settled);
     if let Some(error) = oracles::inventory(stage).await {
         violations.push(Violation::new("S2", error));
@@ -145,12 +154,7 @@ async fn settle(stage: &Stage, job: &Job, violations: &mut Vec<Violation>) -> Va
 
 async fn clear(stage: &Stage, binding: bool) -> Result<(), Violation> {
     let ended = |error| Violation::new("L3", error);
-    let ours: Vec<_> = stage
-        .run
-        .objects()
-        .into_keys()
-        .filter(|(kind, _)| is_ours(kind) && kind != BINDING)
-        .collect();
+    let ours: Vec<_> = stage.run.objects().into_keys().filter(|(kind, _)| is_ours(kind) && kind != BINDING).collect();
     for (kind, name) in &ours {
         stage.delete(kind, name).await.map_err(ended)?;
     }

@@ -86,11 +86,13 @@ fn starts(point: &Point) -> bool {
 #[test]
 fn a_sample_meets_each_call_and_each_fault() {
     let faults = Fault::full();
-    let all: Vec<(usize, usize)> = (0..400).flat_map(|call| (0..faults.len()).map(move |fault| (call, fault))).collect();
+    let all: Vec<(usize, usize)> =
+        (0..400).flat_map(|call| (0..faults.len()).map(move |fault| (call, fault))).collect();
     for (many, offset) in [(6_000, 0), (3_000, 7), (1_000, 12_345)] {
         let sample = sample(all.clone(), faults.len(), many, offset);
         assert!(sample.len() <= many && sample.len() > many / 2, "{}", sample.len());
-        let met = |of: fn(&(usize, usize)) -> usize| sample.iter().map(of).collect::<std::collections::BTreeSet<_>>().len();
+        let met =
+            |of: fn(&(usize, usize)) -> usize| sample.iter().map(of).collect::<std::collections::BTreeSet<_>>().len();
         assert_eq!((met(|one| one.0), met(|one| one.1)), (400, faults.len()));
     }
 }

@@ -15,8 +15,10 @@ pub const SEED: u64 = 1;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The namespace controller comes back every eight seconds, and a backend that says "in a year" is believed for a minute.
 const LONG_PATIENCE: Duration = Duration::from_secs(120);
-/// What is never done because of a bug is waited for in vain.
+/// What is never done because of a bug is waited for in vain: this long where that is what shows it, and longer where something
+/// else has to be reached first.
 const VAIN: Duration = Duration::from_secs(6);
+const LONG_VAIN: Duration = Duration::from_secs(20);
 
 /// One run of a workload.
 #[derive(Clone)]
@@ -54,14 +56,14 @@ impl Job {
 
     /// With a bug.
     pub fn buggy(self, bug: Bug) -> Self {
-        let patience = if planted::in_vain(bug) { VAIN } else { self.patience };
+        let patience = if planted::in_vain(bug) { VAIN } else { LONG_VAIN };
         Self { plan: Plan { bug: Some(bug), ..self.plan }, patience, ..self }
     }
 
     /// Whether it waits most of its time.
     pub fn waits(&self) -> bool {
         let fault = self.plan.at.as_ref().is_some_and(|(_, fault)| waits(*fault));
-        fault || self.workload.trait_ == Trait::Namespace || self.patience == VAIN
+        fault || self.workload.trait_ == Trait::Namespace || self.plan.bug.is_some()
     }
 }
 

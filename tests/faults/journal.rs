@@ -193,12 +193,8 @@ fn take(
             if cursor.replace(position).is_none() {
                 let known = Journal::held(&entries.lock().unwrap());
                 let lost = known.into_iter().filter(|(id, _)| !listed.contains(id));
-                let gone = lost.map(|(id, (collection, object))| Entry {
-                    collection,
-                    id,
-                    owner: object.owner,
-                    object: None,
-                });
+                let gone =
+                    lost.map(|(id, (collection, object))| Entry { collection, id, owner: object.owner, object: None });
                 let gone: Vec<_> = gone.collect();
                 entries.lock().unwrap().extend(gone);
             }

@@ -15,6 +15,7 @@ mod job;
 mod journal;
 mod lane;
 mod oracles;
+mod person;
 mod plan;
 mod planted;
 mod progress;

@@ -6,7 +6,7 @@ use kube::{
     Api,
     api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
 };
-use loopback_operator::{operator::kinds, protocol::RawObject};
+use loopback_operator::{crd::annotation, operator::kinds, protocol::RawObject};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -15,7 +15,8 @@ use crate::{admin::ORGANIZATION, journal, lane::Lane, proxy::Run};
 
 /// The binding that all go through.
 pub const BINDING: &str = "ProjectBinding";
-const OWN: &str = "token";
+/// The Secret with the token that it uses.
+pub const OWN: &str = "token";
 
 /// What went wrong, for people.
 pub type Done<T = ()> = Result<T, String>;
@@ -62,7 +63,7 @@ impl Stage {
         stage.token_secret(&stage.token.1.clone()).await?;
         stage.run.journal.ready().await;
         stage.lane.operator(&stage.run);
-        stage.bind().await?;
+        stage.bind(OWN).await?;
         Ok(stage)
     }
 
@@ -78,9 +79,10 @@ impl Stage {
         Ok(())
     }
 
-    /// Binds the namespace to its project.
-    pub async fn bind(&self) -> Done {
-        let spec = json!({"organization": ORGANIZATION, "project": self.name, "tokenSecretRef": {"name": OWN, "key": "token"}});
+    /// Binds the namespace to its project, with the token in a Secret.
+    pub async fn bind(&self, secret: &str) -> Done {
+        let token = json!({"name": secret, "key": "token"});
+        let spec = json!({"organization": ORGANIZATION, "project": self.name, "tokenSecretRef": token});
         self.apply(BINDING, "default", spec).await.map(drop)
     }
 
@@ -128,6 +130,14 @@ impl Stage {
     /// A Secret that a user made.
     pub async fn secret(&self, name: &str, data: Value) -> Done {
         self.put("v1", "Secret", name, json!({"metadata": {"name": name}, "stringData": data})).await.map(drop)
+    }
+
+    /// Asks for a pass of an object.
+    pub async fn ask_again(&self, kind: &str, name: &str, request: &str) -> Done {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {annotation::RECONCILE_REQUESTED_AT: request}}}));
+        let object = self.ours(kind).patch(name, &PatchParams::default(), &patch).await.map_err(said)?;
+        self.run.take(serde_json::to_value(&object).map_err(said)?);
+        Ok(())
     }
 
     /// Takes a status away.

@@ -53,7 +53,8 @@ impl Field {
             let mut all = chosen();
             // What takes long begins first.
             all.sort_by_key(|workload| workload.trait_ != Trait::Namespace);
-            let recorded = self.all("recorded", all.into_iter().map(|workload| Job::clean(workload, None).kept())).await;
+            let recorded =
+                self.all("recorded", all.into_iter().map(|workload| Job::clean(workload, None).kept())).await;
             let alarms: Vec<_> = recorded.iter().flat_map(|(_, verdict)| &verdict.violations).collect();
             assert!(alarms.is_empty(), "false alarms: {alarms:?}");
             recorded.into_iter().map(|(job, verdict)| (job.workload.name, Arc::new(verdict.reference))).collect()
@@ -98,8 +99,7 @@ impl Field {
         let chosen = planted::TABLE
             .iter()
             .filter(|(bug, ..)| only.is_empty() || only.split(',').any(|name| name == format!("{bug:?}")));
-        let jobs =
-            chosen.map(|(bug, name, _)| Job::clean(workload(name), references.get(name).cloned()).buggy(*bug));
+        let jobs = chosen.map(|(bug, name, _)| Job::clean(workload(name), references.get(name).cloned()).buggy(*bug));
         let (began, mut missed) = (Instant::now(), Vec::new());
         let verdicts = self.all("planted bugs", jobs).await;
         for (job, verdict) in &verdicts {

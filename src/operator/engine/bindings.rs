@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Engine,
     cache::Subject,
-    common::{deleting, generation, has_finalizer, paused},
+    common::{deleting, generation, has_finalizer, paused, requested_at},
     connections::{Bound, Target},
     driver::unwritten,
     key::Key,
@@ -64,7 +64,12 @@ async fn connect(engine: &Arc<Engine>, key: &Key, object: &Arc<DynamicObject>, b
     let target = Target { url: resolved.url, project, token: resolved.token, checked: resolved.checked };
     let exchange = |checked| engine.exchange(checked);
     match engine.links.open(key, target, exchange, || listener(engine), &engine.world, &engine.drain) {
-        Ok(link) => met(engine, key, object, binding, &link, resolved.held.or_else(|| asleep(KIND, &**object))).await,
+        Ok(link) => {
+            if asked(object) {
+                link.ask_again();
+            }
+            met(engine, key, object, binding, &link, resolved.held.or_else(|| asleep(KIND, &**object))).await
+        }
         Err(error) => nowhere(engine, key, broken(Reason::InvalidSpec, format!("spec.url: {error}"))),
     }
 }
@@ -180,6 +185,12 @@ fn refused_token(spec: &ProjectBindingSpec) -> String {
         _ => ("the Secret that its spec.tokenSecretRef names".to_owned(), "have an administrator put"),
     };
     format!("The token in {holder} is not accepted by {}; {put} one there that exists and was not revoked", whom(spec))
+}
+
+/// Whether somebody has asked for a pass and has no answer yet.
+fn asked(object: &DynamicObject) -> bool {
+    let answered = object.data.pointer("/status/lastHandledReconcileAt").and_then(Value::as_str);
+    requested_at(object).is_some_and(|request| answered != Some(request))
 }
 
 /// Whether the status speaks of the present spec already.

@@ -86,8 +86,11 @@ pub async fn inventory(stage: &Stage) -> Option<String> {
     let uid = |object: &serde_json::Value| object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
     let ours: BTreeMap<String, (String, String)> =
         stage.run.objects().into_iter().map(|(key, object)| (uid(&object), key)).collect();
-    let Some(held) = stage.run.journal.snapshot().await else { return Some("the backend does not say what it holds".into()) };
-    let foreign = held.into_iter().find(|(_, object)| object.owner.as_ref().is_some_and(|owner| !ours.contains_key(&owner.uid)));
+    let Some(held) = stage.run.journal.snapshot().await else {
+        return Some("the backend does not say what it holds".into());
+    };
+    let foreign =
+        held.into_iter().find(|(_, object)| object.owner.as_ref().is_some_and(|owner| !ours.contains_key(&owner.uid)));
     let (_, object) = foreign?;
     let owner = object.owner?;
     Some(format!("{} belongs to {} {}, which does not exist", object.id, owner.kind, owner.name))

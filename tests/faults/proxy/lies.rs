@@ -40,7 +40,8 @@ fn refusal(side: Side, code: u16, later: Later) -> Answer {
         (Side::Kubernetes, Some(reason), _) => Answer::json(code, &status(code, reason)),
         (Side::Backend, _, Some(of)) => {
             let seconds = header(later).and_then(|text| text.parse().ok());
-            let mut answer = Answer::json(code, &json!(Problem { retry_after: seconds, ..Problem::new(of, "a fault") }));
+            let mut answer =
+                Answer::json(code, &json!(Problem { retry_after: seconds, ..Problem::new(of, "a fault") }));
             answer.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
             answer
         }
