@@ -15,13 +15,13 @@ use crate::{
     campaign::{self, Verdict},
     ground::Ground,
     job::Job,
-    lane::Lane,
+    lane::{self, Lane},
     progress::Progress,
     table::References,
 };
 
 /// How many jobs run at the same time.
-const LANES: usize = 8;
+const LANES: usize = 10;
 /// How many more run that mostly wait, for the namespace controller for instance.
 const WAITING: usize = 4;
 
@@ -81,7 +81,8 @@ impl Field {
         let began = Instant::now();
         let ground = Arc::new(Ground::start().await);
         let queue = Arc::<Queue>::default();
-        let lanes = join_all((1..=LANES + WAITING).map(|number| Lane::start(Arc::clone(&ground), number))).await;
+        let ports = lane::ports(LANES + WAITING).into_iter().enumerate();
+        let lanes = join_all(ports.map(|(number, ports)| Lane::start(Arc::clone(&ground), number + 1, ports))).await;
         for (number, lane) in lanes.into_iter().enumerate() {
             let (queue, lane) = (Arc::clone(&queue), Arc::new(lane));
             tokio::spawn(async move { work(&queue, &lane, number >= LANES).await });

@@ -1,11 +1,15 @@
 //! One of many that run plans at the same time: a backend, an account at the API server, a proxy.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use data_encoding::BASE64;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, api::PostParams};
-use loopback_operator::dev::{cluster::Credentials, controlplane::free_port};
+use loopback_operator::dev::cluster::Credentials;
 use serde_json::json;
 
 use crate::{
@@ -16,6 +20,16 @@ use crate::{
 };
 
 const HOME: &str = "loopback-system";
+/// How many ports a lane needs.
+const PORTS: usize = 4;
+
+/// Free ports for so many lanes, held all at the same time so that none is given twice.
+pub fn ports(lanes: usize) -> Vec<[u16; PORTS]> {
+    let listen = || TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let held: Vec<[TcpListener; PORTS]> = (0..lanes).map(|_| std::array::from_fn(|_| listen())).collect();
+    let number = |listener: &TcpListener| listener.local_addr().expect("an address").port();
+    held.iter().map(|listeners| listeners.each_ref().map(number)).collect()
+}
 
 /// One lane.
 pub struct Lane {
@@ -41,11 +55,11 @@ pub struct Lane {
 
 impl Lane {
     /// Starts one.
-    pub async fn start(ground: Arc<Ground>, number: usize) -> Self {
+    pub async fn start(ground: Arc<Ground>, number: usize, ports: [u16; PORTS]) -> Self {
         let name = format!("lane-{number}");
         let folder = ground.folder(&name);
-        let port = || format!("127.0.0.1:{}", free_port().expect("a port"));
-        let (api, dns, s3) = (port(), port(), port());
+        let [api, dns, s3, metrics] = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let (api, dns, s3) = (api.to_string(), dns.to_string(), s3.to_string());
         let (state, log) = (folder.join("backend"), folder.join("backend.log"));
         let pool = format!("127.{}.0.0/16", 100 + number);
         let backend = Program::start(
@@ -81,7 +95,7 @@ impl Lane {
             backend_log: log,
             folder,
             kubeconfig,
-            metrics: SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port"))),
+            metrics,
             _credentials: credentials,
         }
     }

@@ -46,6 +46,14 @@ pub fn permissions() -> Vec<String> {
     kinds::all().into_iter().flat_map(|kind| kind.permissions).map(|permission| permission.to_string()).collect()
 }
 
+/// Another one.
+pub const OTHER: &str = "other";
+
+/// Whether a path ends at a Secret that people put a token into.
+pub fn holds_token(path: &str) -> bool {
+    [OWN, OTHER].iter().any(|name| path.strip_suffix(name).is_some_and(|path| path.ends_with("secrets/")))
+}
+
 /// Whether a kind is one of ours.
 pub fn is_ours(kind: &str) -> bool {
     !matches!(kind, "Secret" | "Event" | "Namespace")

@@ -161,6 +161,8 @@ pub struct Outcome {
     rows: Vec<(&'static str, Row)>,
     /// Plans that broke a law.
     pub failed: Vec<String>,
+    /// Plans whose call did not come.
+    missed: Vec<String>,
     clean: usize,
     seconds: f64,
     whole: f64,
@@ -181,6 +183,8 @@ impl Outcome {
         }
         let failed = verdicts.iter().filter(|(_, verdict)| !verdict.violations.is_empty());
         outcome.failed = failed.map(|(job, _)| job.plan.to_string()).collect();
+        let missed = verdicts.iter().filter(|(_, verdict)| !verdict.reached);
+        outcome.missed = missed.map(|(job, _)| job.plan.to_string()).collect();
         outcome.clean = references.len() + verdicts.iter().filter(|(job, _)| job.plan.at.is_none()).count();
         outcome
     }
@@ -201,6 +205,7 @@ impl fmt::Display for Outcome {
         let rate = f64::from(u32::try_from(plans).unwrap_or(u32::MAX)) / self.seconds;
         let (rows, clean, minutes) = (self.rows.len(), self.clean, self.whole / 60.0);
         writeln!(f, "{rows} workloads, {clean} runs without faults, {rate:.1} plans/s, {minutes:.1} minutes in all")?;
+        self.missed.iter().try_for_each(|plan| writeln!(f, "not reached: FAULT_PLAN='{plan}'"))?;
         self.failed.iter().try_for_each(|plan| writeln!(f, "failed: FAULT_PLAN='{plan}'"))
     }
 }

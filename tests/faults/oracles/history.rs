@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::audit::Entry;
 
+/// What the operator writes there itself.
+pub const OUR_ANNOTATIONS: [&str; 2] = ["loopback.cloud/store", "loopback.cloud/token-secret"];
+
 /// One resource.
 #[derive(Clone, Debug, Default)]
 pub struct Life {
@@ -26,7 +29,7 @@ pub struct History(pub BTreeMap<String, Life>);
 pub fn theirs(object: &Value) -> Value {
     let mut metadata = object["metadata"].clone();
     if let Some(annotations) = metadata["annotations"].as_object_mut() {
-        annotations.remove("loopback.cloud/store");
+        annotations.retain(|name, _| !OUR_ANNOTATIONS.contains(&name.as_str()));
     }
     let annotations =
         metadata["annotations"].as_object().filter(|all| !all.is_empty()).cloned().map_or(Value::Null, Value::Object);

@@ -5,12 +5,12 @@ use serde_json::{Map, Value};
 
 use super::{
     Evidence, Violation,
-    history::{History, theirs},
+    history::{History, OUR_ANNOTATIONS, theirs},
 };
 use crate::{
     plan::{Fault, Side},
     proxy::Call,
-    stage::BINDING,
+    stage::{self, BINDING},
     status,
     workloads::Trait,
 };
@@ -160,13 +160,13 @@ fn merged(body: &Value) -> Option<String> {
     };
     let fine = all(body, &["metadata"])
         && all(&body["metadata"], &["uid", "annotations"])
-        && all(&body["metadata"]["annotations"], &["loopback.cloud/store"]);
+        && all(&body["metadata"]["annotations"], &OUR_ANNOTATIONS);
     (!fine).then(|| format!("patched with {body}"))
 }
 
 /// A Secret of ours names the resource that it is for; of the token's only the finalizers are touched.
 fn secret(about: &str, body: &Value) -> Option<String> {
-    if about == "secrets/token" {
+    if stage::holds_token(about) {
         let fields: Vec<_> = body["metadata"].as_object().into_iter().flat_map(|fields| fields.keys()).collect();
         let fine = fields == ["finalizers", "resourceVersion"] && body.as_object().is_some_and(|body| body.len() == 1);
         return (!fine).then(|| "more than the finalizers of a token's Secret was written".to_owned());

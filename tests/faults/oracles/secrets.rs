@@ -30,7 +30,10 @@ pub fn spellings(secret: &str) -> Vec<String> {
         each(|byte| format!("%{byte:02X}")),
         each(|byte| format!("\\u{byte:04x}")),
         each(|byte| format!("\\u{byte:04X}")),
-        each(|byte| Value::from(char::from(byte).to_string()).to_string().trim_matches('"').replace('/', "\\/")),
+        each(|byte| match byte {
+            b'"' | b'\\' | b'/' => format!("\\{}", char::from(byte)),
+            byte => char::from(byte).to_string(),
+        }),
     ]);
     spellings.retain(|spelling| spelling.len() >= SHOWN);
     spellings.sort();

@@ -8,6 +8,7 @@ use super::{Evidence, Violation, history::History};
 use crate::{
     plan::Side,
     proxy::{Call, lets_go},
+    stage,
     workloads::Trait,
 };
 
@@ -119,9 +120,7 @@ pub fn stored_before_acknowledged(evidence: &Evidence<'_>) -> Vec<Violation> {
     for call in evidence.calls.iter().filter(|call| call.code.is_some_and(|code| code < 300)) {
         let role = call.point.role.as_str();
         match call.point.side {
-            Side::Kubernetes => {
-                stored |= call.writes() && role.contains(":secrets") && !role.ends_with("secrets/token")
-            }
+            Side::Kubernetes => stored |= call.writes() && role.contains(":secrets") && !stage::holds_token(role),
             Side::Backend if role.ends_with("/acknowledge") && !stored => {
                 found.push(Violation::new("S4", format!("{}: acknowledged before it was stored", call.point)));
             }
