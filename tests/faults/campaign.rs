@@ -23,6 +23,9 @@ use crate::{
 /// Nothing happens for so long: at rest, if nothing is under way.
 const SILENCE: Duration = Duration::from_millis(250);
 
+/// Lines of a log that are shown of a failure.
+const LAST_WORDS: usize = 6;
+
 /// How a workload goes without faults.
 #[derive(Default)]
 pub struct Reference {
@@ -57,7 +60,11 @@ impl Verdict {
     /// Keeps what was found, and lets go of how.
     pub fn forget(&mut self) {
         self.reference = Reference::default();
-        self.log = String::new();
+        // What it said last may tell why it went wrong.
+        let kept = if self.violations.is_empty() { 0 } else { LAST_WORDS };
+        let mut last: Vec<&str> = self.log.lines().rev().take(kept).collect();
+        last.reverse();
+        self.log = last.join("\n");
     }
 }
 

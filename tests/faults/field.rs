@@ -96,8 +96,10 @@ impl Field {
         let (progress, mut done) = (Progress::new(what, running.len()), Vec::new());
         while let Some(ended) = running.next().await {
             let (job, verdict) = ended.expect("the lane lives");
-            if job.plan.bug.is_none() {
-                verdict.violations.iter().for_each(|violation| println!("FAULT_PLAN='{}'\n  {violation}", job.plan));
+            if job.plan.bug.is_none() && !verdict.violations.is_empty() {
+                println!("FAULT_PLAN='{}'", job.plan);
+                verdict.violations.iter().for_each(|violation| println!("  {violation}"));
+                println!("{}", verdict.log);
             }
             progress.done(&verdict.spent, !verdict.violations.is_empty());
             done.push((job, verdict));

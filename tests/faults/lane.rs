@@ -1,7 +1,7 @@
 //! One of many that run plans at the same time: a backend, an account at the API server, a proxy.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     sync::Arc,
 };
@@ -23,7 +23,7 @@ const HOME: &str = "loopback-system";
 /// How many ports a lane needs.
 const PORTS: usize = 4;
 
-/// Free ports for so many lanes, held all at the same time so that none is given twice.
+/// Different ports for so many lanes, held all at the same time so that none is given twice.
 pub fn ports(lanes: usize) -> Vec<[u16; PORTS]> {
     let listen = || TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let held: Vec<[TcpListener; PORTS]> = (0..lanes).map(|_| std::array::from_fn(|_| listen())).collect();
@@ -58,7 +58,9 @@ impl Lane {
     pub async fn start(ground: Arc<Ground>, number: usize, ports: [u16; PORTS]) -> Self {
         let name = format!("lane-{number}");
         let folder = ground.folder(&name);
-        let [api, dns, s3, metrics] = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        // What calls out from this machine does so from 127.0.0.1, and cannot take a port here while its holder is restarted.
+        let own = Ipv4Addr::new(127, 200, 0, u8::try_from(number).expect("few lanes"));
+        let [api, dns, s3, metrics] = ports.map(|port| SocketAddr::from((own, port)));
         let (api, dns, s3) = (api.to_string(), dns.to_string(), s3.to_string());
         let (state, log) = (folder.join("backend"), folder.join("backend.log"));
         let pool = format!("127.{}.0.0/16", 100 + number);

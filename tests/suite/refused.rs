@@ -119,7 +119,8 @@ async fn bindings_that_lead_nowhere() {
 async fn a_binding_that_was_refused_tries_again_at_once_when_it_is_asked() {
     let (rig, _peace) = rig().await;
     let scene = Scene::unbound(rig, "asked").await;
-    let rules = json!([{"permission": "organization.project:read"}]);
+    let all = permissions().into_iter().chain(["organization.project:read".to_owned()]);
+    let rules: Vec<Value> = all.map(|permission| json!({"permission": permission})).collect();
     let body = json!({"description": "all projects", "rules": rules});
     let wide = rig.wire.ask(http::Method::POST, "/v3/tokens", None, Some(body)).await;
     scene.secret(&scene.name, "wide", wide["secret"].as_str().unwrap()).await;
