@@ -43,10 +43,14 @@ async fn each_planted_bug_is_caught() {
     assert!(missed.is_empty(), "{missed:#?}");
 }
 
-/// Runs one plan again: `FAULT_PLAN='workload=... seed=... [at=... fault=...] [bug=...]'`, and `FAULT_TIMES` times.
+/// Runs plans again, one in a line of `FAULT_PLAN`, each `FAULT_TIMES` times: `workload=... seed=... [at=... fault=...] [bug=...]`.
 #[tokio::test]
 async fn replay() {
-    let Ok(line) = std::env::var("FAULT_PLAN") else { return };
+    let Ok(lines) = std::env::var("FAULT_PLAN") else { return };
     let times = std::env::var("FAULT_TIMES").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
-    Field::shared().await.replay(&line.parse().expect("a plan"), times).await;
+    let mut differ = Vec::new();
+    for plan in lines.lines() {
+        differ.extend(Field::shared().await.replay(&plan.parse().expect("a plan"), times).await);
+    }
+    assert!(differ.is_empty(), "{differ:#?}");
 }

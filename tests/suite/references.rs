@@ -119,6 +119,31 @@ async fn a_secret_is_kept_until_the_last_binding_that_shares_it_has_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_that_has_just_begun_lets_go_of_a_secret_that_it_does_not_know_yet() {
+    let (rig, _alone) = alone().await;
+    let scene = Scene::bare(rig, rig.client(), "unknown-own").await;
+    let names: Vec<String> = (0..8).map(|number| format!("own-{number}")).collect();
+    for name in &names {
+        scene.secret(&scene.name, name, &scene.token.0).await;
+        scene.bind(name, json!({"tokenSecretRef": {"name": name, "key": "token"}})).await;
+    }
+    for name in &names {
+        scene.until_ready(BINDING, name).await;
+    }
+    rig.operator.kill();
+    let secrets = Api::<Secret>::namespaced(scene.client.clone(), &scene.name);
+    for name in &names {
+        scene.delete(BINDING, name).await;
+        secrets.delete(name, &Default::default()).await.unwrap();
+    }
+    rig.restart_operator().await;
+    for name in &names {
+        scene.until_gone(BINDING, name).await;
+        until("its Secret is gone", async || kept(&scene, name).await.is_none()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rotated_token_is_used_at_once_and_a_revoked_one_holds_everything() {
     let (rig, _peace) = rig().await;
     let (scene, law) = (Scene::new(rig, "tokens").await, law());

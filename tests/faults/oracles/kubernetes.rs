@@ -1,5 +1,7 @@
 //! S6, S7: what is written to people's objects.
 
+use std::collections::BTreeSet;
+
 use loopback_operator::crd::FINALIZER;
 use serde_json::{Map, Value};
 
@@ -103,7 +105,19 @@ pub fn only_what_is_ours(evidence: &Evidence<'_>, history: &History) -> Vec<Viol
         (now != before)
             .then(|| format!("{} {}: changed what people wrote from {before} to {now}", entry.resource, entry.name))
     });
-    asked.chain(became).map(|what| Violation::new("S7", what)).collect()
+    let all = asked.chain(became).chain(secrets_of_people(evidence));
+    all.map(|what| Violation::new("S7", what)).collect()
+}
+
+/// Secrets that people made and the operator wrote to. Of those with its tokens it may keep the end.
+fn secrets_of_people(evidence: &Evidence<'_>) -> Vec<String> {
+    let wrote = |entry: &&crate::audit::Entry| matches!(entry.verb.as_str(), "create" | "update" | "patch");
+    let people = evidence.audit.iter().filter(|entry| entry.user != evidence.user && entry.resource == "secrets");
+    let theirs: BTreeSet<&str> = people.filter(wrote).map(|entry| entry.name.as_str()).collect();
+    let done = evidence.calls.iter().filter(|call| call.writes() && call.code.is_some_and(|code| code < 300));
+    let to = done.filter_map(|call| Some((call, call.point.role.split_once(":secrets/")?.1)));
+    let wrong = to.filter(|(call, name)| theirs.contains(name) && !stage::holds_token(&call.point.role));
+    wrong.map(|(call, name)| format!("{}: Secret {name} is somebody's", call.point)).collect()
 }
 
 /// What people wrote last before a version of an object.

@@ -110,7 +110,7 @@ pub const TABLE: &[(Bug, &str, &[&str])] = &[
     (Bug::RepairOnlySaid, "drift", &["L1"]),
     (Bug::AcknowledgedBeforeStored, "credential-life", &["S4"]),
     (Bug::ReissuedForNothing, "credential-life", &["S6", "D2"]),
-    (Bug::SecretOfAnotherOverwritten, "credential-conflict", &["D1"]),
+    (Bug::SecretOfAnotherOverwritten, "credential-conflict", &["S7"]),
     (Bug::SecretWithoutOwner, "credential-life", &["S7"]),
     (Bug::StatusEachPass, "balancer-life", &["L2"]),
     (Bug::StatusOnlySaid, "bucket-life", &["L1"]),
