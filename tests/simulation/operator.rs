@@ -87,17 +87,10 @@ pub async fn replica(site: Site, replica: Replica, stop: CancellationToken) {
 }
 
 /// Starts one, whose lines end when `cut` does.
-pub async fn start(
-    site: &Site,
-    cut: CancellationToken,
-    drain: Drain,
-    metrics: Metrics,
-    leadership: Option<Settings>,
-) {
+pub async fn start(site: &Site, cut: CancellationToken, drain: Drain, metrics: Metrics, leadership: Option<Settings>) {
     let watchman = site.kube.watchman.clone();
-    let candidate = leadership
-        .as_ref()
-        .map(|settings| Arc::new(Candidate { identity: settings.identity.clone(), watchman }));
+    let candidate =
+        leadership.as_ref().map(|settings| Arc::new(Candidate { identity: settings.identity.clone(), watchman }));
     let line = |server: Arc<dyn Server>| Line {
         server,
         faults: site.faults.clone(),

@@ -89,15 +89,7 @@ pub enum Replicas {
 impl Script {
     /// These deeds and faults, and nothing that is drawn.
     pub fn written(deeds: Vec<(Duration, Deed)>, rules: Vec<Rule>) -> Self {
-        Self {
-            seed: 1,
-            deeds,
-            rules: Some(rules),
-            replicas: Replicas::Alone,
-            full: false,
-            drift: None,
-            leave: None,
-        }
+        Self { seed: 1, deeds, rules: Some(rules), replicas: Replicas::Alone, full: false, drift: None, leave: None }
     }
 
     /// What a seed draws.

@@ -4,64 +4,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::{coordination::v1::Lease, rbac::v1::PolicyRule};
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
-use loopback_operator::dev::apply::parse;
 use serde_json::{Value, json};
 
 use crate::{
     exports,
     laws::kinds,
-    rig::{OPERATOR, Rig, Scene, alone, json_lines, permissions, until, within},
+    rig::{
+        OPERATOR, Rig, Scene, alone, json_lines, permissions,
+        rights::{self, Right},
+        until, within,
+    },
     servers::ready_balancer,
-    tools::root,
 };
 
 const KIND: &str = "ProjectLoadBalancer";
 const BINDING: &str = "ProjectBinding";
 
-/// A verb, and the resource with its group and its subresource.
-type Right = (String, String);
-
-fn granted() -> BTreeSet<Right> {
-    let mut rights = BTreeSet::new();
-    for file in ["roles.yaml", "role-secrets.yaml", "role-leases.yaml"] {
-        let text = std::fs::read_to_string(root().join("deploy").join(file)).expect("a manifest");
-        for object in parse(&text).expect("manifests") {
-            // Roles and ClusterRoles have them, bindings do not.
-            let Some(rules) = object.data.get("rules") else { continue };
-            for rule in serde_json::from_value::<Vec<PolicyRule>>(rules.clone()).expect("rules") {
-                for resource in rule.resources.iter().flatten() {
-                    for group in rule.api_groups.iter().flatten() {
-                        rights.extend(rule.verbs.iter().map(|verb| (verb.clone(), format!("{group}/{resource}"))));
-                    }
-                }
-            }
-        }
-    }
-    rights
-}
-
 /// What the operator asked for, with the refusals that it got.
 fn used(events: &[Value]) -> BTreeMap<Right, BTreeSet<String>> {
-    let mut rights: BTreeMap<Right, BTreeSet<String>> = BTreeMap::new();
+    let mut used: BTreeMap<Right, BTreeSet<String>> = BTreeMap::new();
     for event in events {
-        let Some(object) = event.get("objectRef") else { continue };
-        let text = |field: &str| object[field].as_str().unwrap_or_default();
-        let subresource =
-            if text("subresource").is_empty() { String::new() } else { format!("/{}", text("subresource")) };
-        let right = (
-            event["verb"].as_str().expect("a verb").to_owned(),
-            format!("{}/{}{subresource}", text("apiGroup"), text("resource")),
-        );
-        let refusals = rights.entry(right).or_default();
-        let message = event["responseStatus"]["message"].as_str().unwrap_or_default();
-        // Nothing can be created in a namespace that is being deleted: no matter of rights.
-        if event["responseStatus"]["code"] == 403 && !message.contains("because it is being terminated") {
-            refusals.insert(message.to_owned());
-        }
+        let Some(right) = rights::used(event) else { continue };
+        used.entry(right).or_default().extend(rights::refusal(event).map(str::to_owned));
     }
-    rights
+    used
 }
 
 /// All that the operator asked.
@@ -123,7 +91,7 @@ async fn everything(rig: &'static Rig) {
 async fn rights_are_exactly_those_that_are_used() {
     let (rig, _alone) = alone().await;
     everything(rig).await;
-    let granted = granted();
+    let granted = rights::granted(&["roles.yaml", "role-secrets.yaml", "role-leases.yaml"]);
     let unused = || {
         let used = used(&asked(rig));
         granted.iter().filter(|right| !used.contains_key(*right)).cloned().collect::<Vec<_>>()

@@ -61,6 +61,7 @@ pub struct Link {
     pub client: Client,
     state: Mutex<State>,
     doubt: Notify,
+    asked: Notify,
     listener: Listener,
 }
 
@@ -75,7 +76,8 @@ impl Link {
     #[must_use]
     pub fn open(client: Client, listener: Listener, world: World, drain: &Drain) -> Arc<Self> {
         let state = State { mirror: Mirror::default(), health: Health::Starting, view: None };
-        let link = Arc::new(Self { client, state: Mutex::new(state), doubt: Notify::new(), listener });
+        let link =
+            Arc::new(Self { client, state: Mutex::new(state), doubt: Notify::new(), asked: Notify::new(), listener });
         drain.spawn(follow(link.clone(), world, drain.clone()));
         link
     }
@@ -118,6 +120,13 @@ impl Link {
         self.doubt.notify_one();
     }
 
+    /// A person has done something about a refusal, and asks: the next try waits no longer.
+    pub fn ask_again(&self) {
+        if matches!(self.health(), Health::Denied(_)) {
+            self.asked.notify_waiters();
+        }
+    }
+
     fn set(&self, health: Health) {
         let before = std::mem::replace(&mut self.state().health, health.clone());
         if before == health {
@@ -150,6 +159,7 @@ async fn follow(link: Arc<Link>, world: World, drain: Drain) {
         tokio::select! {
             biased;
             () = drain.wait() => return,
+            () = link.asked.notified() => {}
             () = tokio::time::sleep(pause + world.up_to(pause / 4)) => {}
         }
     }

@@ -220,7 +220,7 @@ fn usage_rest(engine: &Engine, key: &Key, object: &DynamicObject) -> Duration {
 fn overtaken(seen: &DynamicObject, stored: &DynamicObject) -> bool {
     let theirs = |object: &DynamicObject| {
         let mut annotations = object.annotations().clone();
-        annotations.remove(annotation::STORE);
+        annotations.retain(|name, _| !matches!(name.as_str(), annotation::STORE | annotation::TOKEN_SECRET));
         annotations
     };
     generation(seen) != generation(stored) || theirs(seen) != theirs(stored)

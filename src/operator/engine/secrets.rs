@@ -182,7 +182,7 @@ impl Secrets {
         });
     }
 
-    /// Puts our finalizer on a Secret, or takes it off.
+    /// Puts our finalizer on a Secret that is watched, or takes it off.
     ///
     /// # Errors
     /// A message for people.
@@ -191,6 +191,21 @@ impl Secrets {
         let Some(Known::Present(secret)) = self.map().get(&key).map(|watched| watched.known.clone()) else {
             return Ok(());
         };
+        self.mark(namespace, &secret, held).await
+    }
+
+    /// Takes our finalizer off a Secret that nobody watches any more.
+    ///
+    /// # Errors
+    /// A message for people.
+    pub async fn let_go(&self, namespace: &str, name: &str) -> Result<(), String> {
+        match self.look(namespace, name).await? {
+            Some(secret) => self.mark(namespace, &secret, false).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn mark(&self, namespace: &str, secret: &Secret, held: bool) -> Result<(), String> {
         let has = secret.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
         if has == held || (held && secret.metadata.deletion_timestamp.is_some()) {
             return Ok(());
@@ -199,11 +214,11 @@ impl Secrets {
         let finalizers: Vec<String> = others.chain(held.then(|| FINALIZER.to_owned())).collect();
         // The resource version makes the patch fail rather than undo what others did meanwhile.
         let metadata = json!({"finalizers": finalizers, "resourceVersion": secret.metadata.resource_version});
-        let api = Api::<Secret>::namespaced(self.client.clone(), namespace);
-        match api.patch(name, &PatchParams::default(), &Patch::<Value>::Merge(json!({"metadata": metadata}))).await {
+        let (name, patch) = (secret.name_any(), Patch::<Value>::Merge(json!({"metadata": metadata})));
+        match bounded(self.api(namespace).patch(&name, &PatchParams::default(), &patch)).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(format!("Secret {namespace}/{name}: {error}")),
+            Err(error) => Err(said(namespace, &name, &error)),
         }
     }
 

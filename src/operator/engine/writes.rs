@@ -83,11 +83,17 @@ impl Writer {
         }
     }
 
-    /// Sets an annotation of ours.
+    /// Sets an annotation of ours, or removes it.
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub async fn annotate(&self, key: &Key, object: &DynamicObject, name: &str, value: &str) -> Result<(), WriteError> {
+    pub async fn annotate(
+        &self,
+        key: &Key,
+        object: &DynamicObject,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<(), WriteError> {
         let patch = json!({"metadata": {"uid": uid(object), "annotations": {name: value}}});
         let api = self.api(key)?;
         let (parameters, patch) = (PatchParams::default(), Patch::Merge(patch));

@@ -1,6 +1,6 @@
 //! S5: no secret leaves the Secret that it belongs in, in any spelling.
 
-use super::{Evidence, Violation, spellings::spellings};
+use super::{Evidence, Violation, spellings::Finder};
 use crate::plan::Side;
 
 /// The secrets of a run: tokens without their id, and what the backend minted.
@@ -34,8 +34,8 @@ fn outgoing(evidence: &Evidence<'_>) -> Vec<(String, String)> {
 
 /// S5.
 pub fn kept(evidence: &Evidence<'_>) -> Vec<Violation> {
-    let spellings: Vec<String> = canaries(evidence).iter().flat_map(|secret| spellings(secret)).collect();
-    let leaks =
-        outgoing(evidence).into_iter().filter(|(_, text)| spellings.iter().any(|spelling| text.contains(spelling)));
+    let mut finder = Finder::default();
+    canaries(evidence).iter().for_each(|secret| finder.add(secret));
+    let leaks = outgoing(evidence).into_iter().filter(|(_, text)| finder.finds(text));
     leaks.map(|(place, _)| Violation::new("S5", format!("a secret is in {place}"))).collect()
 }

@@ -49,13 +49,14 @@ impl Watchman {
         }
     }
 
-    /// Of users' objects only our finalizer and our annotation are ours.
+    /// Of users' objects only our finalizer and our annotations are ours.
     fn touches(&self, entry: &Entry) {
         let Some(operations) = entry.body.as_array() else {
             let mut rest = entry.body.clone();
             if let Some(metadata) = rest.pointer_mut("/metadata").and_then(Value::as_object_mut) {
                 metadata.remove("uid");
-                metadata["annotations"].as_object_mut().map(|all| all.remove("loopback.cloud/store"));
+                let ours = ["loopback.cloud/store", "loopback.cloud/token-secret"];
+                metadata["annotations"].as_object_mut().map(|all| all.retain(|name, _| !ours.contains(&name.as_str())));
             }
             if rest == json!({"metadata": {"annotations": {}}}) && entry.body["metadata"]["uid"].is_string() {
                 return;

@@ -3,6 +3,7 @@
 
 mod children;
 mod lossy;
+pub mod rights;
 mod scene;
 mod traces;
 mod view;
