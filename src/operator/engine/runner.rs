@@ -28,7 +28,7 @@ use crate::{
     crd::{Reason, annotation},
     runtime::{
         metrics::{ObjectName, PassResult},
-        queue::{Outcome as Verdict, Pass},
+        queue::{Outcome as Verdict, Pass, Trigger},
     },
 };
 
@@ -52,9 +52,11 @@ pub(super) async fn work(engine: Arc<Engine>, mut leadership: Leadership) {
             () = leadership.lost() => continue,
             pass = engine.queue.next() => pass,
         };
+        let key = pass.key().clone();
         tokio::select! {
             biased;
-            () = leadership.lost() => {}
+            // It did not fail: once we lead again it need not wait.
+            () = leadership.lost() => engine.queue.add(key, Trigger::Dependency),
             () = one(&engine, pass) => {}
         }
     }
