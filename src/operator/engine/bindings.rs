@@ -243,6 +243,12 @@ async fn retire(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Proje
     if !users.is_empty() {
         return Outcome::Deleting(in_use(&users));
     }
+    // Nobody begins anything through it any more; who has begun meanwhile needs it, and has it back with the next pass.
+    engine.bind(key, None);
+    let users = self::users(engine, key);
+    if !users.is_empty() {
+        return Outcome::Failed { why: in_use(&users), at_least: Duration::ZERO };
+    }
     if let Err(outcome) = hold_secret(engine, key, spec, false).await {
         return outcome;
     }

@@ -184,9 +184,15 @@ impl Secrets {
     /// A message for people.
     pub async fn hold(&self, namespace: &str, name: &str, held: bool) -> Result<(), String> {
         let key = Key::new(KIND, namespace, name);
-        let Some(Known::Present(secret)) = self.map().get(&key).map(|watched| watched.known.clone()) else {
-            return Ok(());
+        let known = self.map().get(&key).map(|watched| watched.known.clone());
+        let secret = match known {
+            Some(Known::Refused(_)) => None,
+            // What was held is let go whatever the watch has said so far: afterwards nobody would.
+            _ if !held => self.look(namespace, name).await?,
+            Some(Known::Present(secret)) => Some(secret),
+            _ => None,
         };
+        let Some(secret) = secret else { return Ok(()) };
         let has = secret.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
         if has == held || (held && secret.metadata.deletion_timestamp.is_some()) {
             return Ok(());
