@@ -180,3 +180,19 @@ fn nothing_is_begun_through_a_binding_that_is_being_let_go() {
         (begun < gone).then(|| format!("begun at {begun:?}, the binding went at {gone:?}"))
     });
 }
+
+#[test]
+fn a_binding_that_was_deleted_before_its_token_was_held_holds_it_for_its_users() {
+    let rules = vec![
+        rule(Duration::ZERO, "PATCH /api/v1/namespaces/shop/secrets/own", "", Fate::Code(500, None)),
+        // So long it does not know its users.
+        rule(Duration::ZERO, "dnsrecords?", "", Fate::Pass(20 * SECOND, Duration::ZERO)),
+    ];
+    let life =
+        [(500, Deed::DeleteBinding), (2_000, create("projectloadbalancers", "a")), (31_000, Deed::DeleteNamespace)];
+    let mut script = script(&life, rules);
+    script.deeds[3].1 = Deed::Binding { own: true };
+    holds(script, |entries| {
+        first(entries, "PATCH", "secrets/own", "loopback.cloud/finalizer").is_none().then(|| "never held".to_owned())
+    });
+}

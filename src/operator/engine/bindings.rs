@@ -237,11 +237,11 @@ async fn retire(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Proje
     }
     // A process that has just begun may not know them yet.
     if let Some(kind) = engine.unlisted(key, engine.kinds()) {
-        return Outcome::Deleting(unknown_users(kind));
+        return waits(engine, key, spec, unknown_users(kind)).await;
     }
     let users = users(engine, key);
     if !users.is_empty() {
-        return Outcome::Deleting(in_use(&users));
+        return waits(engine, key, spec, in_use(&users)).await;
     }
     // Nobody begins anything through it any more; who has begun meanwhile needs it, and has it back with the next pass.
     engine.bind(key, None);
@@ -255,6 +255,14 @@ async fn retire(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Proje
     match engine.writer.remove_finalizer(key, object).await {
         Ok(_) => Outcome::Gone,
         Err(error) => unwritten(error),
+    }
+}
+
+/// As long as it waits it needs its token; it may have been deleted before that was held.
+async fn waits(engine: &Engine, key: &Key, spec: &ProjectBindingSpec, why: Remark) -> Outcome {
+    match hold_secret(engine, key, spec, true).await {
+        Ok(()) => Outcome::Deleting(why),
+        Err(outcome) => outcome,
     }
 }
 
