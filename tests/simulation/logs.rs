@@ -16,7 +16,7 @@ struct Page(Arc<Mutex<Vec<u8>>>);
 
 impl Logs {
     pub fn of(seed: u64) -> Self {
-        Self((seed % SHARE == 0 && std::env::var("LOG").is_err()).then(Page::default))
+        Self((seed.is_multiple_of(SHARE) && std::env::var("LOG").is_err()).then(Page::default))
     }
 
     /// Does it and keeps what is logged meanwhile, if this run is one of those.

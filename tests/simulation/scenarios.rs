@@ -65,7 +65,9 @@ fn a_removal_of_a_finalizer_that_is_answered_404_is_tried_again() {
     let removal = rule(Duration::ZERO, "PATCH", LET_GO, Fate::Code(404, None));
     let life = [(0, create("projectloadbalancers", "a")), (10_000, delete("projectloadbalancers", "a"))];
     holds(script(&life, vec![removal]), |entries| {
-        first(entries, "PATCH", "projectloadbalancers/a", LET_GO).is_none().then(|| "it was never let go".to_owned())
+        let at = first(entries, "PATCH", "projectloadbalancers/a", LET_GO).map(|place| entries[place].at);
+        // Later, new tokens wake everybody.
+        at.is_none_or(|at| at > 30 * SECOND).then(|| format!("let go at {at:?}"))
     });
 }
 
@@ -137,5 +139,52 @@ fn what_an_older_copy_has_forgotten_of_a_retired_owner_is_told_again() {
     holds(script(&life, Vec::new()), |entries| {
         let told = entries.iter().filter(|entry| entry.who == OPERATOR && entry.path.contains("/owners/")).count();
         (told < 2).then(|| format!("the owner was retired {told} times"))
+    });
+}
+
+#[test]
+fn the_token_of_a_binding_is_let_go_with_it_whatever_its_watch_says() {
+    const TOKEN: &str = "/api/v1/namespaces/shop/secrets/own";
+    let rules = vec![
+        rule(10 * SECOND, "PATCH /api/v1/namespaces/shop/secrets/own", "", Fate::Crash { done: false }),
+        // The restarted operator hears late of it.
+        Rule {
+            times: 9,
+            ..rule(10 * SECOND, "GET /api/v1/namespaces/shop/secrets?", "", Fate::Pass(20 * SECOND, Duration::ZERO))
+        },
+    ];
+    let mut script = script(&[(10_000, Deed::DeleteBinding)], rules);
+    script.deeds[3].1 = Deed::Binding { own: true };
+    holds(script, |entries| {
+        let token = first(entries, "PATCH", TOKEN, r#""finalizers":[]"#);
+        let binding = first(entries, "PATCH", "projectbindings/default", LET_GO);
+        (token.is_none() || token > binding).then(|| format!("token let go at {token:?}, binding at {binding:?}"))
+    });
+}
+
+#[test]
+fn nothing_is_begun_through_a_binding_that_is_being_let_go() {
+    let late = rule(Duration::ZERO, "projectbindings/default", LET_GO, Fate::Pass(5 * SECOND, Duration::ZERO));
+    let life = [(10_000, Deed::DeleteBinding), (12_000, create("projectdnszones", "a"))];
+    holds(script(&life, vec![late]), |entries| {
+        let at = |path, body| first(entries, "PATCH", path, body).map(|place| entries[place].at);
+        let (begun, gone) = (at("projectdnszones/a", "/metadata/finalizers"), at("projectbindings/default", LET_GO));
+        (begun < gone).then(|| format!("begun at {begun:?}, the binding went at {gone:?}"))
+    });
+}
+
+#[test]
+fn a_binding_that_was_deleted_before_its_token_was_held_holds_it_for_its_users() {
+    let rules = vec![
+        rule(Duration::ZERO, "PATCH /api/v1/namespaces/shop/secrets/own", "", Fate::Code(500, None)),
+        // So long it does not know its users.
+        rule(Duration::ZERO, "dnsrecords?", "", Fate::Pass(20 * SECOND, Duration::ZERO)),
+    ];
+    let life =
+        [(500, Deed::DeleteBinding), (2_000, create("projectloadbalancers", "a")), (31_000, Deed::DeleteNamespace)];
+    let mut script = script(&life, rules);
+    script.deeds[3].1 = Deed::Binding { own: true };
+    holds(script, |entries| {
+        first(entries, "PATCH", "secrets/own", "loopback.cloud/finalizer").is_none().then(|| "never held".to_owned())
     });
 }

@@ -103,7 +103,7 @@ async fn hold(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Project
     }
     note_secret(engine, key, object, spec).await?;
     match own_secret(spec) {
-        Some(name) => engine.secrets.hold(&key.namespace, name, true).await.map_err(unheld),
+        Some(name) => engine.secrets.hold(&key.namespace, name).await.map_err(unheld),
         None => Ok(()),
     }
 }
@@ -307,21 +307,40 @@ async fn retire(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Proje
     }
     // A process that has just begun may not know them yet.
     if let Some(kind) = engine.unlisted(key, engine.kinds()) {
-        return Outcome::Deleting(unknown_users(kind));
+        return waits(engine, key, object, spec, unknown_users(kind)).await;
     }
     let users = users(engine, key);
     if !users.is_empty() {
-        return Outcome::Deleting(in_use(&users));
+        return waits(engine, key, object, spec, in_use(&users)).await;
     }
-    let secrets: BTreeSet<&str> = held_secret(object).into_iter().chain(own_secret(spec)).collect();
-    for name in secrets {
-        if let Err(outcome) = let_go(engine, key, name).await {
-            return outcome;
-        }
+    // Nobody begins anything through it any more; who has begun meanwhile needs it, and has it back with the next pass.
+    engine.bind(key, None);
+    let users = self::users(engine, key);
+    if !users.is_empty() {
+        return Outcome::Failed { why: in_use(&users), at_least: Duration::ZERO };
+    }
+    if let Some(name) = held_secret(object)
+        && let Err(outcome) = let_go(engine, key, name).await
+    {
+        return outcome;
     }
     match engine.writer.remove_finalizer(key, object).await {
         Ok(_) => Outcome::Gone,
         Err(error) => unwritten(error),
+    }
+}
+
+/// As long as it waits it needs its token; it may have been deleted before that was held.
+async fn waits(
+    engine: &Engine,
+    key: &Key,
+    object: &DynamicObject,
+    spec: &ProjectBindingSpec,
+    why: Remark,
+) -> Outcome {
+    match hold(engine, key, object, spec).await {
+        Ok(()) => Outcome::Deleting(why),
+        Err(outcome) => outcome,
     }
 }
 

@@ -264,6 +264,9 @@ impl Work<'_> {
             Observed::Ours(object) | Observed::Takeable(object) | Observed::Foreign(object) => object,
             other => return unobtainable(other),
         };
+        if object.phase == Phase::Deleting {
+            return Outcome::Working(Remark::new(Reason::Progressing, "It is being deleted in the backend")).into();
+        }
         match difference(wanted, object) {
             None => self.real::<K>(resource, seen, problems),
             Some(change) => {

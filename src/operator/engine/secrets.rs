@@ -182,19 +182,19 @@ impl Secrets {
         });
     }
 
-    /// Puts our finalizer on a Secret that is watched, or takes it off.
+    /// Puts our finalizer on a Secret that is watched, and there.
     ///
     /// # Errors
     /// A message for people.
-    pub async fn hold(&self, namespace: &str, name: &str, held: bool) -> Result<(), String> {
-        let key = Key::new(KIND, namespace, name);
-        let Some(Known::Present(secret)) = self.map().get(&key).map(|watched| watched.known.clone()) else {
-            return Ok(());
-        };
-        self.mark(namespace, &secret, held).await
+    pub async fn hold(&self, namespace: &str, name: &str) -> Result<(), String> {
+        let known = self.map().get(&Key::new(KIND, namespace, name)).map(|watched| watched.known.clone());
+        match known {
+            Some(Known::Present(secret)) => self.mark(namespace, &secret, true).await,
+            _ => Ok(()),
+        }
     }
 
-    /// Takes our finalizer off a Secret that nobody watches any more.
+    /// Takes our finalizer off a Secret, whatever its watch has said so far: afterwards nobody would.
     ///
     /// # Errors
     /// A message for people.

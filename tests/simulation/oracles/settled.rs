@@ -174,6 +174,13 @@ fn seen(kind: &Named, resource: &Value, inventory: &Inventory) -> bool {
         None if import.is_string() => all().filter(|object| *import == *object.id).collect(),
         None => all().filter(|object| kinds::namesake(kind, resource, &object.intent)).collect(),
     };
+    // One that is on its way out is neither there nor gone.
+    let going = |object: &RawObject| {
+        object.phase == Phase::Deleting && (kinds::namesake(kind, resource, &object.intent) || *import == *object.id)
+    };
+    if found.is_empty() && inventory.iter().any(|(at, object)| at == kind.collection && going(object)) {
+        return !is(resource, "Ready", None);
+    }
     match found.as_slice() {
         [] => is(resource, "Stalled", Some("ImportNotFound")),
         [one] => {

@@ -41,6 +41,8 @@ impl Watchman {
         let (said, calm) = (self.said(uid), self.state().calm);
         match self.resource(uid) {
             _ if said.forced => None,
+            // What would have been left there may still come late.
+            None if said.keep => None,
             None => Some(("S4", format!("{} {how} for {uid}, which does not exist", entry.path))),
             Some(_) if !said.manage => Some(("S3", format!("{} {how} for {uid}, which only observes", entry.path))),
             Some(resource) if finalizers(&resource).is_empty() => {
