@@ -17,8 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LONG_PATIENCE: Duration = Duration::from_secs(120);
 /// What is never done because of a bug is waited for in vain: this long where that is what shows it, and longer where something
 /// else has to be reached first.
-const VAIN: Duration = Duration::from_secs(6);
-const LONG_VAIN: Duration = Duration::from_secs(20);
+const VAIN: Duration = Duration::from_secs(10);
+const LONG_VAIN: Duration = Duration::from_secs(30);
 
 /// One run of a workload.
 #[derive(Clone)]

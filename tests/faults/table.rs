@@ -14,7 +14,7 @@ use crate::{
     enumerate::{Class, sample},
     field::Field,
     job::Job,
-    plan::Plan,
+    plan::{Fault, Plan},
     planted,
     workloads::{self, Trait, Workload},
 };
@@ -82,7 +82,9 @@ impl Field {
                 all.extend(class.meetings(workload, calls, &class.always()));
             }
             let every = if full { (workload.sample / LARGEST).max(1) } else { workload.sample };
-            let some = all.into_iter().skip(offset() % every).step_by(every);
+            // `FAULT_PLANS`: fewer of each workload, and of each class besides.
+            let some = sample(all, Fault::ALWAYS.len(), given("FAULT_PLANS").unwrap_or(usize::MAX), 0);
+            let some = some.into_iter().skip(offset() % every).step_by(every);
             jobs.extend(some.map(|(at, fault)| clean(workload).faulty(at, fault)));
         }
         for (class, many) in FULL.into_iter().filter(|_| full) {
@@ -93,7 +95,6 @@ impl Field {
                 let met = class.meetings(workload, &calls, &faults);
                 met.into_iter().map(move |(at, fault)| (workload, at, fault))
             });
-            // `FAULT_PLANS`: fewer of each class.
             let many = given("FAULT_PLANS").map_or(many, |fewer| many.min(fewer));
             let some = sample(all.collect(), faults.len(), many, offset());
             jobs.extend(some.into_iter().map(|(workload, at, fault)| clean(workload).faulty(at, fault)));

@@ -71,10 +71,10 @@ impl Bug {
     }
 }
 
-/// Whether a bug shows in that something never comes.
+/// Whether a bug shows in that something never comes while the story is told.
 pub fn in_vain(bug: Bug) -> bool {
     let laws = TABLE.iter().find(|(one, ..)| *one == bug).map_or(&[][..], |(_, _, laws)| laws);
-    laws.iter().any(|law| law.starts_with('L') || *law == "D1")
+    laws.iter().any(|law| matches!(*law, "L1" | "L2"))
 }
 
 /// Each bug, the workload that shows it, and the laws of which one must say so.
