@@ -8,7 +8,7 @@ use crate::{
     faults::{Fate, Rule},
     journal::Entry,
     line::OPERATOR,
-    plan::{Deed, Wish},
+    plan::{Deed, Policy, Wish},
     world::{Script, run},
 };
 
@@ -186,5 +186,20 @@ fn a_binding_that_was_deleted_before_its_token_was_held_holds_it_for_its_users()
     script.deeds[3].1 = Deed::Binding { own: true };
     holds(script, |entries| {
         first(entries, "PATCH", "secrets/own", "loopback.cloud/finalizer").is_none().then(|| "never held".to_owned())
+    });
+}
+
+#[test]
+fn what_is_observed_and_being_deleted_is_not_ready() {
+    let bucket = Wish::plain("objectbuckets", "a");
+    let observed = Wish { policy: Policy { observe: true, ..Policy::default() }, ..bucket.clone() };
+    let life = [(0, Deed::Make(bucket, false)), (1_000, Deed::Create(observed)), (10_000, Deed::DriftAway(0))];
+    // It is not empty, so its deletion waits.
+    let script = Script { full: true, ..script(&life, Vec::new()) };
+    holds(script, |entries| {
+        let deleted = entries.iter().position(|entry| entry.verb == "DELETE" && entry.path.contains("/object-stores/"));
+        let after = &entries[deleted.unwrap_or(entries.len())..];
+        let told = first(after, "PATCH", "objectbuckets/a/status", "It is being deleted in the backend");
+        told.is_none().then(|| format!("deleted at {deleted:?}, and the status does not say it"))
     });
 }

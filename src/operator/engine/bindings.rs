@@ -331,13 +331,7 @@ async fn retire(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Proje
 }
 
 /// As long as it waits it needs its token; it may have been deleted before that was held.
-async fn waits(
-    engine: &Engine,
-    key: &Key,
-    object: &DynamicObject,
-    spec: &ProjectBindingSpec,
-    why: Remark,
-) -> Outcome {
+async fn waits(engine: &Engine, key: &Key, object: &DynamicObject, spec: &ProjectBindingSpec, why: Remark) -> Outcome {
     match hold(engine, key, object, spec).await {
         Ok(()) => Outcome::Deleting(why),
         Err(outcome) => outcome,
