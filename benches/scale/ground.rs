@@ -202,7 +202,7 @@ fn operator(ground: &Ground, credentials: &Credentials, backend: SocketAddr, met
     let base = ground.base.path();
     let (admin, kubeconfig) = (base.join("kubeconfig"), base.join("operator-kubeconfig"));
     ground.plane.cluster().write_kubeconfig(&admin).unwrap();
-    crate::rig::write_operator_kubeconfig(&admin, credentials, &kubeconfig);
+    crate::rig::write_operator_kubeconfig(&admin, credentials, None, &kubeconfig);
     Program::start(
         &base.join("operator.log"),
         ["operator", "--backend-url", &format!("http://{backend}"), "--metrics-listen", &metrics.to_string()]

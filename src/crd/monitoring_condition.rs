@@ -11,7 +11,10 @@ use super::{
     references::LocalReference,
     schema,
 };
-use crate::protocol::monitoring::{AlertState, Function, NoData, Operator, Severity, Threshold};
+use crate::{
+    protocol::monitoring::{AlertState, Function, NoData, Operator, Severity, Threshold},
+    rules::monitoring::SIZE_PATTERN,
+};
 
 /// A threshold on a measured value of a MonitoringObject. Where it stands is `status.alertState`.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -66,32 +69,44 @@ pub struct MonitoringConditionSpec {
 }
 
 fn spec_rules() -> Value {
+    let at = unit_rules("", "self.threshold");
+    let back = unit_rules("!has(self.recovery) || !has(self.recovery.threshold) || ", "self.recovery.threshold");
+    let rules: Vec<_> = [("threshold", &at), ("recovery.threshold", &back)]
+        .into_iter()
+        .flat_map(|(field, rules)| rules.iter().map(move |(rule, says)| (field, rule.as_str(), *says)))
+        .chain([(
+            "recovery",
+            "!(self.operator in ['Equal', 'NotEqual']) || !has(self.recovery) || !has(self.recovery.threshold)",
+            "Equal and NotEqual have no recovery threshold: leave it out, or use another operator",
+        )])
+        .collect();
+    schema::joined([schema::immutable("objectRef"), schema::field_rules(&rules)])
+}
+
+/// That a threshold is in the parameter's unit; behind a guard when it may be absent.
+fn unit_rules(guard: &str, at: &str) -> [(String, &'static str); 3] {
     let counted = "(has(self.window) && has(self.window.function) && self.window.function == 'Count')";
-    let text = "type(self.threshold) != string";
-    let time = format!(
-        "!self.parameter.startsWith('timing.') || {counted} || {text} || \
-         self.threshold.matches('^[0-9]{{1,12}}$') || self.threshold.matches('{PATTERN}')"
-    );
-    let size = format!(
-        "self.parameter != 'response.size' || {counted} || {text} || self.threshold.matches('^[0-9]{{1,12}}(k|M|G|Ki|Mi|Gi)?$')"
-    );
-    let number = format!(
-        "!({counted} || self.parameter in ['response.up', 'response.status']) || {text} || \
-         self.threshold.matches('^[0-9]{{1,12}}([.][0-9]{{1,3}})?$')"
-    );
-    schema::joined([
-        schema::immutable("objectRef"),
-        schema::field_rules(&[
-            ("threshold", &time, "must be a time such as 500ms or 2s for this parameter, or a number of milliseconds"),
-            ("threshold", &size, "must be a size such as 64Ki or 1M for this parameter, or a number of bytes"),
-            ("threshold", &number, "must be a number such as 500 or \"0.95\" for this parameter and function"),
-            (
-                "recovery",
-                "!(self.operator in ['Equal', 'NotEqual']) || !has(self.recovery) || !has(self.recovery.threshold)",
-                "Equal and NotEqual have no recovery threshold: leave it out, or use another operator",
+    let free = format!("{guard}type({at}) != string");
+    [
+        (
+            format!(
+                "!self.parameter.startsWith('timing.') || {counted} || {free} || \
+                 {at}.matches('^[0-9]{{1,12}}$') || {at}.matches('{PATTERN}')"
             ),
-        ]),
-    ])
+            "must be a time such as 500ms or 2s for this parameter, or a number of milliseconds",
+        ),
+        (
+            format!("self.parameter != 'response.size' || {counted} || {free} || {at}.matches('{SIZE_PATTERN}')"),
+            "must be a size such as 64Ki or 1M for this parameter, or a number of bytes, below 1Pi",
+        ),
+        (
+            format!(
+                "!({counted} || self.parameter in ['response.up', 'response.status']) || {free} || \
+                 {at}.matches('^[0-9]{{1,12}}([.][0-9]{{1,3}})?$')"
+            ),
+            "must be a number such as 500 or \"0.95\" for this parameter and function",
+        ),
+    ]
 }
 
 /// Values that are looked at together.

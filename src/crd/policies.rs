@@ -18,6 +18,8 @@ pub mod annotation {
     pub const DELETION_PROTECTION: &str = "loopback.cloud/deletion-protection";
     /// The operator's, on a ProjectBinding: the backend's store and the project's id at first contact.
     pub const STORE: &str = "loopback.cloud/store";
+    /// The operator's, on a ProjectBinding: the Secret that is kept from going while the binding needs its token.
+    pub const TOKEN_SECRET: &str = "loopback.cloud/token-secret";
 }
 
 /// Who is in charge of the backend object.

@@ -52,9 +52,14 @@ impl Token {
 impl Token {
     /// What was received, without the token where somebody quotes it back. `None`: it is not in there.
     fn struck_from(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        // one that is shorter would be found in any text
-        let text = std::str::from_utf8(bytes).ok().filter(|_| self.0.len() >= 16)?;
-        text.contains(&*self.0).then(|| text.replace(&*self.0, "(token)").into_bytes())
+        // one that is shorter would be found in any text; what is no text may stand beside it
+        if self.0.len() < 16 || !bytes.utf8_chunks().any(|chunk| chunk.valid().contains(&*self.0)) {
+            return None;
+        }
+        let struck = |chunk: std::str::Utf8Chunk<'_>| {
+            [chunk.valid().replace(&*self.0, "(token)").as_bytes(), chunk.invalid()].concat()
+        };
+        Some(bytes.utf8_chunks().flat_map(struck).collect())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The wire API as its administrator: what happens behind the operator's back, and what the witnesses ask.
 
 use std::{
+    net::SocketAddr,
     path::Path,
     time::{Duration, Instant},
 };
@@ -46,6 +47,11 @@ impl Admin {
             assert!(Instant::now() < end, "the backend does not become ready");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// What a program shows to scrapers.
+    pub async fn scrape(&self, program: SocketAddr) -> reqwest::Result<String> {
+        self.http.get(format!("http://{program}/metrics")).send().await?.text().await
     }
 
     /// A request, with the administrator's token.

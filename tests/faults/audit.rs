@@ -13,13 +13,13 @@ use std::{
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::rig::rights::{self, Right};
+
 /// One request as the API server saw it.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// When it came.
     pub came: Timestamp,
-    /// When it was answered.
-    pub at: Timestamp,
     /// Who asked.
     pub user: String,
     /// `create`, `patch`, ...
@@ -32,11 +32,15 @@ pub struct Entry {
     pub code: u64,
     /// The answer's body, for our own kinds.
     pub answered: Value,
-    /// The whole line.
+    /// The right that it took, and in what words it was refused, if it was.
+    pub right: Right,
+    /// See there.
+    pub refused: Option<String>,
+    /// The whole line; not of lists and watches, which say nothing that the others do not.
     pub line: String,
 }
 
-/// Entries by namespace.
+/// Entries by namespace, and by user where they have none.
 #[derive(Clone, Default)]
 pub struct Audit(Arc<Mutex<BTreeMap<String, Vec<Entry>>>>);
 
@@ -60,21 +64,17 @@ impl Audit {
         audit
     }
 
-    /// What is known about a namespace, which is forgotten.
-    pub fn of(&self, namespace: &str) -> Vec<Entry> {
-        self.0.lock().unwrap().remove(namespace).unwrap_or_default()
+    /// What is known about a namespace, or of a user outside all of them. It is forgotten.
+    pub fn of(&self, whom: &str) -> Vec<Entry> {
+        self.0.lock().unwrap().remove(whom).unwrap_or_default()
     }
 
     fn take_in(&self, line: String) {
-        // Streams say nothing that the others do not.
-        if line.contains(r#""verb":"watch""#) || line.contains(r#""verb":"list""#) {
-            return;
-        }
         let Ok(value) = serde_json::from_str::<Value>(&line) else { return };
-        let about = &value["objectRef"];
-        let Some(namespace) = about["namespace"].as_str() else { return };
-        let namespace = namespace.to_owned();
-        let entry = entry(&value, line);
+        // What is about no namespace belongs to whoever asked.
+        let namespace = value["objectRef"]["namespace"].as_str().or(value["user"]["username"].as_str());
+        let (Some(namespace), Some(right)) = (namespace.map(str::to_owned), rights::used(&value)) else { return };
+        let entry = entry(&value, right, line);
         self.0.lock().unwrap().entry(namespace).or_default().push(entry);
     }
 }
@@ -84,20 +84,22 @@ fn moved(file: &File, log: &Path) -> bool {
     matches!((read, named), (Ok(read), Ok(named)) if read.ino() != named.ino() && read.len() > 0)
 }
 
-fn entry(value: &Value, line: String) -> Entry {
+fn entry(value: &Value, right: Right, line: String) -> Entry {
     let about = &value["objectRef"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let sub = about["subresource"].as_str().map(|sub| format!("/{sub}")).unwrap_or_default();
     let name = about["name"].as_str().or(value.pointer("/responseObject/metadata/name").and_then(Value::as_str));
+    let stream = matches!(right.0.as_str(), "watch" | "list");
     Entry {
         came: text(&value["requestReceivedTimestamp"]).parse().unwrap_or(Timestamp::MAX),
-        at: text(&value["stageTimestamp"]).parse().unwrap_or(Timestamp::MAX),
         user: text(&value["user"]["username"]),
         verb: text(&value["verb"]),
         resource: format!("{}{sub}", text(&about["resource"])),
         name: name.unwrap_or_default().to_owned(),
         code: value["responseStatus"]["code"].as_u64().unwrap_or(0),
-        answered: value["responseObject"].clone(),
-        line,
+        answered: if stream { Value::Null } else { value["responseObject"].clone() },
+        right,
+        refused: rights::refusal(value).map(str::to_owned),
+        line: if stream { String::new() } else { line },
     }
 }

@@ -1,27 +1,33 @@
 //! One run of a workload under one plan, and what the witnesses make of it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
+    job::Job,
     lane::Lane,
     oracles::{self, Evidence, Violation, state},
-    plan::{Fault, Plan, Point, Side},
-    planted::Bug,
+    person,
     progress::{Part, Spent},
     proxy::{Call, Run},
-    stage::{BINDING, Stage},
-    workloads::{Trait, Workload},
+    stage::{BINDING, Stage, is_ours},
+    workloads::Trait,
 };
 
-/// Nothing is written for so long: at rest.
-const SILENCE: Duration = Duration::from_millis(350);
-/// How long an undisturbed operator may take to come to rest.
-const REST: Duration = Duration::from_secs(12);
+/// Nothing happens for so long: at rest, if nothing is under way.
+const SILENCE: Duration = Duration::from_millis(250);
+
+/// Lines of a log that are shown of a failure.
+const LAST_WORDS: usize = 6;
 
 /// How a workload goes without faults.
+#[derive(Default)]
 pub struct Reference {
     /// Its calls.
     pub calls: Vec<Call>,
@@ -45,59 +51,58 @@ pub struct Verdict {
     pub log: String,
 }
 
-/// What to run, and what it is compared with.
-#[derive(Clone, Copy)]
-pub struct Task<'a> {
-    /// The workload.
-    pub workload: Workload,
-    /// What its choices come from.
-    pub seed: u64,
-    /// The fault.
-    pub plan: Option<&'a Plan>,
-    /// A bug.
-    pub bug: Option<Bug>,
-    /// The same without.
-    pub reference: Option<&'a Reference>,
-    /// How long each wait may take.
-    pub patience: Duration,
+impl Verdict {
+    /// The laws that were broken.
+    pub fn laws(&self) -> BTreeSet<&str> {
+        self.violations.iter().map(|violation| violation.law.as_str()).collect()
+    }
+
+    /// Keeps what was found, and lets go of how.
+    pub fn forget(&mut self) {
+        self.reference = Reference::default();
+        // What it said last may tell why it went wrong.
+        let kept = if self.violations.is_empty() { 0 } else { LAST_WORDS };
+        let mut last: Vec<&str> = self.log.lines().rev().take(kept).collect();
+        last.reverse();
+        self.log = last.join("\n");
+    }
 }
 
 /// Runs it in a lane.
-pub async fn run(lane: &Arc<Lane>, task: Task<'_>) -> Verdict {
+pub async fn run(lane: &Arc<Lane>, job: &Job) -> Verdict {
     let mut spent = Spent::default();
-    let name = format!("p{}-{}", lane.ground.number(), task.workload.name);
-    let at = task.plan.map(|plan| (plan.at.clone(), plan.fault));
-    let run = Run::new(&name, &lane.name, &lane.admin, at, task.bug);
+    let name = format!("p{}-{}", lane.ground.number(), job.workload.name);
+    let run = Run::new(&name, &lane.name, &lane.admin, &job.plan);
     let printed = std::fs::metadata(&lane.backend_log).map_or(0, |file| file.len());
     let mut violations = Vec::new();
     let mut found = Value::Null;
-    let mut tokens = Vec::new();
-    let outlives = task.workload.trait_ == Trait::Namespace;
-    let stage = Stage::set(Arc::clone(lane), Arc::clone(&run), task.seed, task.patience, outlives).await;
+    let outlives = job.workload.trait_ == Trait::Namespace;
+    let stage = Stage::set(Arc::clone(lane), Arc::clone(&run), job.plan.seed, job.patience, outlives).await;
     spent.on(Part::Set);
     match stage {
         Ok(stage) => {
-            tokens.push(stage.token.1.clone());
-            found = act(&stage, task, &mut violations, &mut spent).await;
+            found = tokio::select! {
+                found = act(&stage, job, &mut violations, &mut spent) => found,
+                () = person::acts(&stage) => Value::Null,
+            };
         }
         Err(error) => violations.push(Violation::new("the stage", error)),
     }
-    let metrics = metrics(&run).await;
-    if let Some(operator) = run.operator.get() {
-        operator.kill();
-    }
+    let (log, metrics) = stop(&run).await;
     lane.proxy.belong(None);
-    let log = run.operator.get().map(|operator| operator.log()).unwrap_or_default();
+    if let Err(error) = run.journal.complete(&run.news).await {
+        violations.push(Violation::new("the stage", error));
+    }
     let evidence = Evidence {
         audit: audit(lane, &run).await,
         user: lane.user(),
         run: &run,
         calls: run.calls(),
         journal: run.journal.entries(),
-        tokens,
+        tokens: run.tokens(),
         prints: vec![log.clone(), since(&lane.backend_log, printed), metrics],
-        workload: task.workload,
-        reference: task.reference,
+        workload: job.workload,
+        reference: job.reference.as_deref(),
     };
     violations.extend(oracles::judge(&evidence));
     let counts = oracles::counts(&evidence.calls);
@@ -107,42 +112,46 @@ pub async fn run(lane: &Arc<Lane>, task: Task<'_>) -> Verdict {
 }
 
 /// Tells the story, waits for rest, deletes all that it left.
-async fn act(stage: &Stage, task: Task<'_>, violations: &mut Vec<Violation>, spent: &mut Spent) -> Value {
-    if let Err(error) = (task.workload.tell)(stage).await {
+async fn act(stage: &Stage, job: &Job, violations: &mut Vec<Violation>, spent: &mut Spent) -> Value {
+    let told = (job.workload.tell)(stage).await;
+    spent.on(Part::Told);
+    let mut found = Value::Null;
+    // What a bug has kept from ending does not come to rest either.
+    if told.is_ok() || job.plan.bug.is_none() {
+        found = settle(stage, job, violations).await;
+    }
+    if let Err(error) = told {
         // A story may name the law itself.
         let (law, what) = error.split_once(": ").filter(|(law, _)| law.len() == 2).unwrap_or(("L1", &error));
         violations.push(Violation::new(law, what));
     }
-    spent.on(Part::Told);
-    let found = settle(stage, task, violations).await;
     spent.on(Part::Settled);
-    if let Some(error) = oracles::inventory(stage) {
+    if let Some(error) = oracles::inventory(stage).await {
         violations.push(Violation::new("S2", error));
     }
-    if let Err(error) = clear(stage, task.workload.trait_ == Trait::Binding).await {
+    if let Err(error) = clear(stage, job.workload.trait_ == Trait::Binding).await {
         violations.push(error);
     }
-    if !stage.run.quiet(SILENCE, task.patience.min(REST)).await {
-        violations.push(Violation::new("L2", "it does not come to rest after the end"));
+    if let Err(why) = stage.run.rests(SILENCE, job.patience, false).await {
+        violations.push(Violation::new("L2", format!("it does not come to rest after the end: {why}")));
     }
     spent.on(Part::Cleared);
     found
 }
 
 /// Waits until all is as without faults, and at rest.
-async fn settle(stage: &Stage, task: Task<'_>, violations: &mut Vec<Violation>) -> Value {
-    let end = Instant::now() + task.patience.min(REST);
+async fn settle(stage: &Stage, job: &Job, violations: &mut Vec<Violation>) -> Value {
+    let end = Instant::now() + job.patience;
     loop {
-        let rests = stage.run.quiet(SILENCE, task.patience.min(REST)).await;
+        let left = end.saturating_duration_since(Instant::now());
+        let rests = stage.run.rests(SILENCE, left, job.reference.is_none()).await;
         let found = state::of(stage).await;
-        let difference = task.reference.and_then(|reference| state::difference(&reference.state, &found));
-        if rests && difference.is_none() {
+        let difference = job.reference.as_ref().and_then(|reference| state::difference(&reference.state, &found));
+        if rests.is_ok() && difference.is_none() {
             return found;
         }
         if Instant::now() >= end {
-            if !rests {
-                violations.push(Violation::new("L2", "it does not come to rest"));
-            }
+            violations.extend(rests.err().map(|why| Violation::new("L2", format!("it does not come to rest: {why}"))));
             violations.extend(difference.map(|what| Violation::new("D1", what)));
             return found;
         }
@@ -152,12 +161,7 @@ async fn settle(stage: &Stage, task: Task<'_>, violations: &mut Vec<Violation>) 
 
 async fn clear(stage: &Stage, binding: bool) -> Result<(), Violation> {
     let ended = |error| Violation::new("L3", error);
-    let ours: Vec<_> = stage
-        .run
-        .objects()
-        .into_keys()
-        .filter(|(kind, _)| !matches!(kind.as_str(), BINDING | "Secret" | "Event"))
-        .collect();
+    let ours: Vec<_> = stage.run.objects().into_keys().filter(|(kind, _)| is_ours(kind) && kind != BINDING).collect();
     for (kind, name) in &ours {
         stage.delete(kind, name).await.map_err(ended)?;
     }
@@ -176,15 +180,12 @@ async fn clear(stage: &Stage, binding: bool) -> Result<(), Violation> {
     Ok(())
 }
 
-/// What the operator shows to scrapers.
-async fn metrics(run: &Run) -> String {
-    let log = run.operator.get().map(|operator| operator.log()).unwrap_or_default();
-    let address = log.rsplit_once("metrics=").and_then(|(_, rest)| rest.split_whitespace().next().map(str::to_owned));
-    let Some(address) = address else { return String::new() };
-    match reqwest::get(format!("http://{}/metrics", address.trim_matches('"'))).await {
-        Ok(answer) => answer.text().await.unwrap_or_default(),
-        Err(_) => String::new(),
-    }
+/// Kills the operator; what it printed, and what it showed to scrapers.
+async fn stop(run: &Run) -> (String, String) {
+    let Some((operator, address)) = run.operator.get() else { return Default::default() };
+    let metrics = run.admin.scrape(*address).await.unwrap_or_default();
+    operator.kill();
+    (operator.log(), metrics)
 }
 
 fn since(path: &std::path::Path, start: u64) -> String {
@@ -203,35 +204,6 @@ async fn audit(lane: &Lane, run: &Run) -> Vec<crate::audit::Entry> {
         tokio::time::sleep(Duration::from_millis(20)).await;
         entries.extend(lane.ground.audit.of(&run.name));
     }
+    entries.extend(lane.ground.audit.of(&lane.user()));
     entries
-}
-
-/// Plans for all calls of a run without faults.
-pub fn plans(workload: Workload, seed: u64, calls: &[Call], full: bool) -> Vec<Plan> {
-    let mut plans = Vec::new();
-    for call in calls.iter().filter(|call| workload.trait_ == Trait::Binding || !starts(&call.point)) {
-        let event = call.point.role.starts_with("EVENT:");
-        let mut faults: Vec<Fault> = match (event, call.stream) {
-            (true, _) => vec![],
-            (_, true) => Fault::OPENING.to_vec(),
-            _ => Fault::ALWAYS.to_vec(),
-        };
-        if full {
-            faults.extend(if event { Fault::EVENTS.to_vec() } else { Fault::full() });
-        }
-        let plan = |fault| Plan { workload: workload.name.into(), seed, at: call.point.clone(), fault };
-        plans.extend(faults.into_iter().map(plan));
-    }
-    let every = if full { 1 } else { workload.sample };
-    plans.into_iter().step_by(every).collect()
-}
-
-/// Calls that each start and each binding brings: they are enumerated in one workload.
-fn starts(point: &Point) -> bool {
-    let (method, about) = point.role.split_once(':').unwrap_or_default();
-    let shared =
-        about.starts_with("projectbindings") || about.starts_with("secrets/token") || matches!(about, "view" | "feed");
-    let opens =
-        method == "GET" && (about.ends_with("?watch") || (point.side == Side::Kubernetes && !about.contains('/')));
-    method != "EVENT" && (shared || opens)
 }

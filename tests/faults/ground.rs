@@ -1,7 +1,7 @@
 //! What all lanes stand on: one control plane.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -11,7 +11,6 @@ use loopback_operator::dev::{
     cluster::Cluster,
     controlplane::{ControlPlane, Options},
 };
-use tempfile::TempDir;
 
 use crate::{audit::Audit, proxy::Upstream, rig};
 
@@ -27,19 +26,20 @@ pub struct Ground {
     pub upstream: Upstream,
     numbers: AtomicU32,
     _plane: ControlPlane,
-    base: TempDir,
+    base: PathBuf,
 }
 
 impl Ground {
     /// Starts one.
     pub async fn start() -> Self {
-        let base =
-            tempfile::Builder::new().prefix("faults-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-        let audit_log = base.path().join("audit.log");
+        let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults");
+        drop(std::fs::remove_dir_all(&base));
+        std::fs::create_dir_all(&base).expect("a folder");
+        let audit_log = base.join("audit.log");
         let options = Options {
             durable: false,
             audit_log: Some(audit_log.clone()),
-            ..Options::new(&base.path().join("controlplane"), Sources::from_env().expect("sources"))
+            ..Options::new(&base.join("controlplane"), Sources::from_env().expect("sources"))
         };
         let plane = rig::control_plane(options, &rig::base_manifests()).await;
         let cluster = plane.cluster().clone();
@@ -55,7 +55,7 @@ impl Ground {
 
     /// A folder of this name.
     pub fn folder(&self, name: &str) -> PathBuf {
-        let folder = self.base.path().join(name);
+        let folder = self.base.join(name);
         std::fs::create_dir_all(&folder).expect("a folder");
         folder
     }

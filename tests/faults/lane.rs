@@ -1,11 +1,15 @@
 //! One of many that run plans at the same time: a backend, an account at the API server, a proxy.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use data_encoding::BASE64;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, api::PostParams};
-use loopback_operator::dev::{cluster::Credentials, controlplane::free_port};
+use loopback_operator::dev::cluster::Credentials;
 use serde_json::json;
 
 use crate::{
@@ -16,6 +20,16 @@ use crate::{
 };
 
 const HOME: &str = "loopback-system";
+/// How many ports a lane needs.
+const PORTS: usize = 4;
+
+/// Different ports for so many lanes, held all at the same time so that none is given twice.
+pub fn ports(lanes: usize) -> Vec<[u16; PORTS]> {
+    let listen = || TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let held: Vec<[TcpListener; PORTS]> = (0..lanes).map(|_| std::array::from_fn(|_| listen())).collect();
+    let number = |listener: &TcpListener| listener.local_addr().expect("an address").port();
+    held.iter().map(|listeners| listeners.each_ref().map(number)).collect()
+}
 
 /// One lane.
 pub struct Lane {
@@ -35,16 +49,19 @@ pub struct Lane {
     pub backend_log: PathBuf,
     folder: PathBuf,
     kubeconfig: PathBuf,
+    metrics: SocketAddr,
     _credentials: Credentials,
 }
 
 impl Lane {
     /// Starts one.
-    pub async fn start(ground: Arc<Ground>, number: usize) -> Self {
+    pub async fn start(ground: Arc<Ground>, number: usize, ports: [u16; PORTS]) -> Self {
         let name = format!("lane-{number}");
         let folder = ground.folder(&name);
-        let port = || format!("127.0.0.1:{}", free_port().expect("a port"));
-        let (api, dns, s3) = (port(), port(), port());
+        // What calls out from this machine does so from 127.0.0.1, and cannot take a port here while its holder is restarted.
+        let own = Ipv4Addr::new(127, 200, 0, u8::try_from(number).expect("few lanes"));
+        let [api, dns, s3, metrics] = ports.map(|port| SocketAddr::from((own, port)));
+        let (api, dns, s3) = (api.to_string(), dns.to_string(), s3.to_string());
         let (state, log) = (folder.join("backend"), folder.join("backend.log"));
         let pool = format!("127.{}.0.0/16", 100 + number);
         let backend = Program::start(
@@ -80,6 +97,7 @@ impl Lane {
             backend_log: log,
             folder,
             kubeconfig,
+            metrics,
             _credentials: credentials,
         }
     }
@@ -95,22 +113,20 @@ impl Lane {
     }
 
     /// Starts an operator of one namespace, whose calls belong to a run from now on. Its log is a new one.
-    pub fn operator(&self, run: &Arc<Run>) -> Arc<Program> {
+    pub fn operator(&self, run: &Arc<Run>) {
         self.proxy.belong(Some(Arc::clone(run)));
         let log = self.folder.join("operator.log");
         drop(std::fs::remove_file(&log));
-        let (backend, metrics) = (format!("http://{}", self.proxy.backend), "127.0.0.1:0");
+        let (backend, metrics) = (format!("http://{}", self.proxy.backend), self.metrics.to_string());
         let operator = Program::start(
             &log,
-            ["operator", "--backend-url", &backend, "--metrics-listen", metrics, "--namespaces", &run.name]
+            ["operator", "--backend-url", &backend, "--metrics-listen", &metrics, "--namespaces", &run.name]
                 .into_iter()
                 .chain(["--cluster-id", &self.name, "--outbound-allow-loopback", "--workers", "4"])
                 .chain(["--log", "info,loopback_operator=debug"]),
             [("KUBECONFIG", self.kubeconfig.to_string_lossy().as_ref())],
         );
-        let operator = Arc::new(operator);
-        drop(run.operator.set(Arc::clone(&operator)));
-        operator
+        drop(run.operator.set((Arc::new(operator), self.metrics)));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::planted::Bug;
+
 /// Whom the operator called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
@@ -81,16 +83,23 @@ impl Fault {
     pub const OPENING: [Self; 3] = [Self::KilledBefore, Self::KilledAfter, Self::AnswerLost];
     /// Those that events meet in full runs.
     pub const EVENTS: [Self; 5] = [Self::Dropped, Self::Delayed, Self::Doubled, Self::Closed, Self::Expired];
+    /// Wrong bodies.
+    const BODIES: [Self; 3] = [Self::WrongType, Self::Html, Self::Huge];
     const CODES: [u16; 14] = [400, 401, 403, 404, 409, 410, 412, 413, 422, 429, 500, 502, 503, 504];
     const LATER: [Later; 5] = [Later::Silent, Later::Now, Later::Second, Later::Huge, Later::Garbage];
 
+    fn codes() -> impl Iterator<Item = Self> {
+        Self::CODES.iter().flat_map(|code| Self::LATER.iter().map(|later| Self::Code(*code, *later)))
+    }
+
     /// Those that calls meet in full runs, besides.
     pub fn full() -> Vec<Self> {
-        let codes = Self::CODES.iter().flat_map(|code| {
-            let later: &[Later] = if matches!(code, 429 | 503) { &Self::LATER } else { &Self::LATER[..1] };
-            later.iter().map(|later| Self::Code(*code, *later))
-        });
-        codes.chain([Self::Slow, Self::Truncated, Self::WrongType, Self::Html, Self::Huge]).collect()
+        Self::codes().chain([Self::Slow, Self::Truncated]).chain(Self::BODIES).collect()
+    }
+
+    /// Those that the opening of a stream meets in full runs, besides.
+    pub fn full_opening() -> Vec<Self> {
+        Self::codes().chain(Self::BODIES).collect()
     }
 
     fn names() -> Vec<(String, Self)> {
@@ -157,37 +166,43 @@ impl FromStr for Point {
     }
 }
 
-/// A workload, and a fault in it.
+/// A workload, and what is done to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Name of the workload.
     pub workload: String,
     /// What its choices come from.
     pub seed: u64,
-    /// Where.
-    pub at: Point,
-    /// What.
-    pub fault: Fault,
+    /// Which call meets which fault.
+    pub at: Option<(Point, Fault)>,
+    /// What the operator is made to look like.
+    pub bug: Option<Bug>,
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "workload={} seed={} at={} fault={}", self.workload, self.seed, self.at, self.fault)
+        write!(f, "workload={} seed={}", self.workload, self.seed)?;
+        if let Some((at, fault)) = &self.at {
+            write!(f, " at={at} fault={fault}")?;
+        }
+        self.bug.iter().try_for_each(|bug| write!(f, " bug={bug:?}"))
     }
 }
 
 impl FromStr for Plan {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let field = |name: &str| {
-            let found = text.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
-            found.ok_or_else(|| format!("the plan has no {name}: {text}"))
+        let field = |name: &str| text.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        let needed = |name: &str| field(name).ok_or_else(|| format!("the plan has no {name}: {text}"));
+        let at = match (field("at"), field("fault")) {
+            (None, None) => None,
+            _ => Some((needed("at")?.parse()?, needed("fault")?.parse()?)),
         };
         Ok(Self {
-            workload: field("workload")?.to_owned(),
-            seed: field("seed")?.parse().map_err(|_| "seed is no number".to_owned())?,
-            at: field("at")?.parse()?,
-            fault: field("fault")?.parse()?,
+            workload: needed("workload")?.to_owned(),
+            seed: needed("seed")?.parse().map_err(|_| "seed is no number".to_owned())?,
+            at,
+            bug: field("bug").map(|name| Bug::named(name).ok_or_else(|| format!("no bug {name}"))).transpose()?,
         })
     }
 }
@@ -195,10 +210,12 @@ impl FromStr for Plan {
 #[test]
 fn a_plan_is_one_line_that_can_be_read_back() {
     let faults = Fault::names();
-    assert!(faults.len() > 30, "{faults:?}");
-    for (_, fault) in faults {
-        let at = Point { side: Side::Backend, role: "POST:object-stores/assets".into(), nth: 2 };
-        let plan = Plan { workload: "bucket-life".into(), seed: 1, at, fault };
+    assert!(faults.len() > 80, "{faults:?}");
+    let at = |fault| Some((Point { side: Side::Backend, role: "POST:object-stores/assets".into(), nth: 2 }, fault));
+    let with = faults.into_iter().map(|(_, fault)| at(fault)).chain([None]);
+    for (at, bug) in with.flat_map(|at| [(at.clone(), None), (at, Some(Bug::IfMatchDropped))]) {
+        let plan = Plan { workload: "bucket-life".into(), seed: 1, at, bug };
         assert_eq!(plan.to_string().parse(), Ok(plan));
     }
+    assert!("workload=a seed=1 at=b:GET:view#1".parse::<Plan>().is_err());
 }

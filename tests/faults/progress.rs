@@ -42,11 +42,6 @@ impl Spent {
         self.parts[part as usize] += self.last.elapsed();
         self.last = Instant::now();
     }
-
-    /// All of it.
-    pub fn whole(&self) -> Duration {
-        self.parts.iter().sum()
-    }
 }
 
 #[derive(Default)]

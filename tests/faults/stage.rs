@@ -6,7 +6,7 @@ use kube::{
     Api,
     api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
 };
-use loopback_operator::{operator::kinds, protocol::RawObject};
+use loopback_operator::{crd::annotation, operator::kinds, protocol::RawObject};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -15,7 +15,8 @@ use crate::{admin::ORGANIZATION, journal, lane::Lane, proxy::Run};
 
 /// The binding that all go through.
 pub const BINDING: &str = "ProjectBinding";
-const OWN: &str = "token";
+/// The Secret with the token that it uses.
+pub const OWN: &str = "token";
 
 /// What went wrong, for people.
 pub type Done<T = ()> = Result<T, String>;
@@ -45,20 +46,32 @@ pub fn permissions() -> Vec<String> {
     kinds::all().into_iter().flat_map(|kind| kind.permissions).map(|permission| permission.to_string()).collect()
 }
 
+/// Another one.
+pub const OTHER: &str = "other";
+
+/// Whether a path ends at a Secret that people put a token into.
+pub fn holds_token(path: &str) -> bool {
+    [OWN, OTHER].iter().any(|name| path.strip_suffix(name).is_some_and(|path| path.ends_with("secrets/")))
+}
+
+/// Whether a kind is one of ours.
+pub fn is_ours(kind: &str) -> bool {
+    !matches!(kind, "Secret" | "Event" | "Namespace")
+}
+
 impl Stage {
     /// A namespace with a binding, and an operator that has just been started.
     pub async fn set(lane: Arc<Lane>, run: Arc<Run>, seed: u64, patience: Duration, outlives: bool) -> Done<Self> {
         let name = run.name.clone();
         lane.admin.project(&name).await?;
         let token = lane.admin.token(&name, &permissions()).await?;
-        run.uses(&token.1);
         let stage = Self { lane, run, name, seed, patience, token };
         stage.create("v1", "Namespace", json!({"metadata": {"name": stage.name}})).await?;
         stage.rights(outlives).await?;
         stage.token_secret(&stage.token.1.clone()).await?;
         stage.run.journal.ready().await;
         stage.lane.operator(&stage.run);
-        stage.bind().await?;
+        stage.bind(OWN).await?;
         Ok(stage)
     }
 
@@ -74,14 +87,16 @@ impl Stage {
         Ok(())
     }
 
-    /// Binds the namespace to its project.
-    pub async fn bind(&self) -> Done {
-        let spec = json!({"organization": ORGANIZATION, "project": self.name, "tokenSecretRef": {"name": OWN, "key": "token"}});
+    /// Binds the namespace to its project, with the token in a Secret.
+    pub async fn bind(&self, secret: &str) -> Done {
+        let token = json!({"name": secret, "key": "token"});
+        let spec = json!({"organization": ORGANIZATION, "project": self.name, "tokenSecretRef": token});
         self.apply(BINDING, "default", spec).await.map(drop)
     }
 
     /// Writes a token where the binding looks for it.
     pub async fn token_secret(&self, token: &str) -> Done {
+        self.run.uses(token);
         let body = json!({"metadata": {"name": OWN}, "stringData": {"token": token}});
         self.put("v1", "Secret", OWN, body).await.map(drop)
     }
@@ -123,6 +138,14 @@ impl Stage {
     /// A Secret that a user made.
     pub async fn secret(&self, name: &str, data: Value) -> Done {
         self.put("v1", "Secret", name, json!({"metadata": {"name": name}, "stringData": data})).await.map(drop)
+    }
+
+    /// Asks for a pass of an object.
+    pub async fn ask_again(&self, kind: &str, name: &str, request: &str) -> Done {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {annotation::RECONCILE_REQUESTED_AT: request}}}));
+        let object = self.ours(kind).patch(name, &PatchParams::default(), &patch).await.map_err(said)?;
+        self.run.take(serde_json::to_value(&object).map_err(said)?);
+        Ok(())
     }
 
     /// Takes a status away.

@@ -6,6 +6,7 @@ mod agree;
 mod engine;
 mod live;
 mod parsers;
+mod s3;
 
 #[global_allocator]
 static MEMORY: engine::Counting = engine::Counting;

@@ -1,7 +1,7 @@
 //! The backend in memory: its real API, checks and collections over a store in memory, with planes that only report.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use loopback_operator::{
         store::{Kept, MemoryStore, Store, Transaction, write},
         tenants,
     },
-    protocol::{Rule, TokenView},
+    protocol::{Permission, Rule, TokenView},
     rules::outbound::Outbound,
     runtime::{Drain, World},
 };
@@ -37,6 +37,8 @@ pub struct Backend {
     pub world: World,
     pub journal: Journal,
     pub watchman: Arc<Watchman>,
+    /// Whether buckets hold something.
+    full: bool,
     life: Mutex<Option<Life>>,
 }
 
@@ -47,8 +49,8 @@ struct Life {
 }
 
 impl Backend {
-    pub fn new(world: World, journal: Journal, watchman: Arc<Watchman>) -> Self {
-        Self { world, journal, watchman, life: Mutex::new(None) }
+    pub fn new(world: World, journal: Journal, watchman: Arc<Watchman>, full: bool) -> Self {
+        Self { world, journal, watchman, full, life: Mutex::new(None) }
     }
 
     /// Starts on what was kept.
@@ -61,7 +63,7 @@ impl Backend {
             let collections: hub::Collections = collections.into_iter().map(Arc::new).collect();
             registry.collections.extend(collections.iter().cloned());
             let (intents, reporter) = hub::connect(&dynamic, &collections, &drain);
-            drain.spawn(planes::run(intents, reporter, self.world.clone(), drain.clone()));
+            drain.spawn(planes::run(intents, reporter, self.world.clone(), self.full, drain.clone()));
         }
         let api =
             Api { store: dynamic, world: self.world.clone(), collections: Arc::new(registry), drain: drain.clone() };
@@ -130,6 +132,14 @@ impl Backend {
         (id, text)
     }
 
+    /// A refusal, which must not tell a secret.
+    async fn looked_at(&self, answer: Response<Body>) -> Response<Body> {
+        let (head, body) = answer.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+        self.watchman.scanned("a refusal", &String::from_utf8_lossy(&bytes));
+        Response::from_parts(head, Body::from(bytes))
+    }
+
     fn life(&self) -> std::sync::MutexGuard<'_, Option<Life>> {
         self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -151,16 +161,18 @@ fn services(world: &World) -> Vec<Vec<Collection>> {
     ]
 }
 
+/// All permissions, worked out once for all runs.
+static PERMISSIONS: LazyLock<Vec<Permission>> = LazyLock::new(|| {
+    let collections = services(&World::seeded(0)).into_iter().flatten().map(Arc::new).collect();
+    Registry { collections, ..Registry::default() }.permissions()
+});
+
 /// Everything in the project, but for keys that start with `without`.
-pub fn rules(without: &str) -> Vec<Rule> {
-    let registry = Registry {
-        collections: services(&World::seeded(0)).into_iter().flatten().map(Arc::new).collect(),
-        ..Registry::default()
-    };
-    let kept =
-        registry.permissions().into_iter().filter(|one| without.is_empty() || !one.to_string().starts_with(without));
+fn rules(without: &str) -> Vec<Rule> {
+    let kept = PERMISSIONS.iter().filter(|one| without.is_empty() || !one.to_string().starts_with(without));
     let scope = || (Some("acme".to_owned()), Some("shop".to_owned()));
-    kept.map(|permission| Rule { permission, organization: scope().0, project: scope().1 }).collect()
+    kept.map(|permission| Rule { permission: permission.clone(), organization: scope().0, project: scope().1 })
+        .collect()
 }
 
 impl Server for Backend {
@@ -175,6 +187,7 @@ impl Server for Backend {
             let suspicion = self.watchman.before_wire(&entry);
             let Ok(answer) = router.oneshot(request.map(Body::from)).await;
             entry.status = answer.status().as_u16();
+            let answer = if entry.status < 400 { answer } else { self.looked_at(answer).await };
             if entry.writes() {
                 self.watchman.after_wire(&entry, suspicion);
                 self.journal.add(entry);

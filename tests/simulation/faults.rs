@@ -6,6 +6,7 @@ use std::{
 };
 
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+use tokio::time::Instant;
 
 /// What happens to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,16 +54,33 @@ pub enum EventFate {
     Reset,
 }
 
+/// A fault that is written down, for a scenario.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// It waits for this moment.
+    pub from: Duration,
+    /// Part of `VERB path?query`, and part of the body.
+    pub call: &'static str,
+    pub body: &'static str,
+    pub fate: Fate,
+    /// How many calls it meets.
+    pub times: u32,
+}
+
 /// The faults of one run.
 pub struct Faults(Mutex<State>);
 
 struct State {
+    began: Instant,
+    rules: Vec<Rule>,
     random: StdRng,
     /// Share of requests that something happens to; of events.
     requests: f64,
     events: f64,
     crashes: u32,
     on: bool,
+    /// Whether something was done whose end takes minutes to be noticed.
+    lasting: bool,
 }
 
 impl Faults {
@@ -72,7 +90,15 @@ impl Faults {
         let requests = [0.0, 0.03, 0.08, 0.2, 0.5][pick(&mut random, 5)];
         let events = [0.0, 0.02, 0.1, 0.3][pick(&mut random, 4)];
         let crashes = [0, 1, 2, 4][pick(&mut random, 4)];
-        Arc::new(Self(Mutex::new(State { random, requests, events, crashes, on: true })))
+        let (began, rules) = (Instant::now(), Vec::new());
+        Arc::new(Self(Mutex::new(State { began, rules, random, requests, events, crashes, on: true, lasting: false })))
+    }
+
+    /// These and no others.
+    pub fn written(rules: Vec<Rule>) -> Arc<Self> {
+        let (began, random) = (Instant::now(), StdRng::seed_from_u64(0));
+        let state = State { began, rules, random, requests: 0.0, events: 0.0, crashes: 0, on: true, lasting: true };
+        Arc::new(Self(Mutex::new(state)))
     }
 
     /// From now on nothing happens to anything.
@@ -80,8 +106,11 @@ impl Faults {
         self.state().on = false;
     }
 
-    pub fn request(&self, writes: bool) -> Fate {
+    pub fn request(&self, writes: bool, call: &str, body: &[u8]) -> Fate {
         let mut state = self.state();
+        if let Some(fate) = state.rule(call, body) {
+            return fate;
+        }
         if !state.on {
             // Never in no time: two that answer each other for ever must come to an end of the clock.
             return Fate::Pass(Duration::from_millis(1), Duration::ZERO);
@@ -96,7 +125,17 @@ impl Faults {
             state.crashes -= 1;
             return Fate::Crash { done: state.random.random_bool(0.5) };
         }
-        fate(&mut state.random)
+        let fate = fate(&mut state.random);
+        // Who hears nothing waits 295 s; who is refused asks again after 300 s.
+        state.lasting |= matches!(
+            fate,
+            Fate::Swallowed | Fate::AnswerLost { silent: true } | Fate::Code(401 | 403 | 404, _) | Fate::Garbled(_)
+        );
+        fate
+    }
+
+    pub fn lasting(&self) -> bool {
+        self.state().lasting
     }
 
     pub fn event(&self) -> EventFate {
@@ -119,6 +158,21 @@ impl Faults {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn rule(&mut self, call: &str, body: &[u8]) -> Option<Fate> {
+        if self.rules.is_empty() {
+            return None;
+        }
+        let (passed, body) = (self.began.elapsed(), String::from_utf8_lossy(body));
+        let meets = |rule: &&mut Rule| {
+            rule.from <= passed && call.contains(rule.call) && body.contains(rule.body) && rule.times > 0
+        };
+        let rule = self.rules.iter_mut().find(meets)?;
+        rule.times -= 1;
+        Some(rule.fate)
     }
 }
 

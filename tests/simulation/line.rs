@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     faults::{EventFate, Fate, Faults, Garble},
     journal::Side,
-    mutants::Mutant,
+    oracles::Watchman,
     server::Server,
 };
 
@@ -35,7 +35,24 @@ pub struct Line {
     pub faults: Arc<Faults>,
     /// The incarnation has ended: nothing comes through any more, either way.
     pub cut: CancellationToken,
-    pub mutant: Option<Arc<Mutant>>,
+    pub bend: Option<Arc<dyn Bend>>,
+    /// Who sends, where a Lease says who may.
+    pub candidate: Option<Arc<Candidate>>,
+}
+
+/// What stands in the line and changes requests, or answers them itself, and changes answers.
+pub trait Bend: Send + Sync {
+    fn bend(&self, side: Side, request: Request<Bytes>) -> Result<Request<Bytes>, Response<Body>>;
+
+    fn misread(&self, answer: Response<Body>) -> Response<Body> {
+        answer
+    }
+}
+
+/// One of several replicas.
+pub struct Candidate {
+    pub identity: String,
+    pub watchman: Arc<Watchman>,
 }
 
 /// Why there is no answer.
@@ -63,14 +80,19 @@ impl Line {
 
     async fn carried(&self, request: Request<Bytes>) -> Result<Response<Body>, Lost> {
         let streams = streams(self.server.side(), &request);
-        let request = match &self.mutant {
-            Some(mutant) => match mutant.bend(self.server.side(), request) {
+        let request = match &self.bend {
+            Some(bend) => match bend.bend(self.server.side(), request) {
                 Ok(request) => request,
                 Err(answer) => return Ok(answer),
             },
             None => request,
         };
-        match self.faults.request(request.method() != http::Method::GET) {
+        let writes = request.method() != http::Method::GET;
+        let call = format!("{} {}", request.method(), request.uri().path_and_query().map_or("", |path| path.as_str()));
+        if let Some(Candidate { identity, watchman }) = self.candidate.as_deref().filter(|_| writes) {
+            watchman.acts(identity, &call);
+        }
+        match self.faults.request(writes, &call, request.body()) {
             Fate::Pass(there, back) => {
                 pause(there).await;
                 let answer = self.serve(request).await?;
@@ -116,7 +138,11 @@ impl Line {
     }
 
     async fn serve(&self, request: Request<Bytes>) -> Result<Response<Body>, Lost> {
-        self.server.serve(OPERATOR, request).await.ok_or(Lost::Refused)
+        let answer = self.server.serve(OPERATOR, request).await.ok_or(Lost::Refused)?;
+        Ok(match &self.bend {
+            Some(bend) => bend.misread(answer),
+            None => answer,
+        })
     }
 
     /// A watch or a feed, whose events have fates of their own.

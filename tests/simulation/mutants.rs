@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
 use bytes::Bytes;
+use futures::StreamExt;
 use http::{Method, Request, Response};
 use serde_json::{Value, json};
 
-use crate::{apiserver::ApiServer, journal::Side, kinds::GROUP};
+use crate::{apiserver::ApiServer, journal::Side, kinds::GROUP, line::Bend};
 
 /// A defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,18 @@ pub enum Defect {
     SecretLeaked,
     /// The finalizer goes whatever became of the object.
     UidUntested,
+    /// Resources that only observe are managed.
+    ObserveIgnored,
+    /// What shall stay is deleted.
+    RetainIgnored,
+    /// What a bucket holds is given up although nobody said so.
+    PurgeUnasked,
+    /// What another cluster has under the same name is taken.
+    ForeignTaken,
+    /// The token stands in a status, in other letters.
+    SecretEncoded,
+    /// A replica acts whatever the Lease says.
+    LeaseIgnored,
 }
 
 /// All defects.
@@ -58,19 +71,51 @@ pub const DEFECTS: &[Defect] = &[
     Defect::SpecTouched,
     Defect::SecretLeaked,
     Defect::UidUntested,
+    Defect::ObserveIgnored,
+    Defect::RetainIgnored,
+    Defect::PurgeUnasked,
+    Defect::ForeignTaken,
+    Defect::SecretEncoded,
+    Defect::LeaseIgnored,
 ];
 
 /// Bends traffic.
 pub struct Mutant {
-    pub defect: Defect,
-    pub api: ApiServer,
-    pub token: String,
-    pub count: AtomicU64,
+    defect: Defect,
+    api: ApiServer,
+    token: String,
+    count: AtomicU64,
 }
 
 impl Mutant {
+    pub fn new(defect: Defect, api: ApiServer, token: &str) -> Self {
+        Self { defect, api, token: token.to_owned(), count: AtomicU64::new(0) }
+    }
+}
+
+impl Bend for Mutant {
+    /// The answer as the defect would have read it.
+    fn misread(&self, answer: Response<Body>) -> Response<Body> {
+        let (said, read) = match self.defect {
+            Defect::ObserveIgnored => (r#""managementPolicy":"Observe""#, r#""managementPolicy":"Manage""#),
+            Defect::RetainIgnored => (r#""deletionPolicy":"Retain""#, r#""deletionPolicy":"Delete""#),
+            Defect::ForeignTaken => (r#""cluster":"other""#, r#""cluster":"sim""#),
+            _ => return answer,
+        };
+        let (mut head, body) = answer.into_parts();
+        head.headers.remove("content-length");
+        let chunks = body.into_data_stream();
+        let bent = chunks.map(move |chunk| {
+            chunk.map(|bytes| match std::str::from_utf8(&bytes) {
+                Ok(text) => Bytes::from(text.replace(said, read)),
+                Err(_) => bytes,
+            })
+        });
+        Response::from_parts(head, Body::from_stream(bent))
+    }
+
     /// The request as the defect would have sent it, or the answer to one that it never sent.
-    pub fn bend(&self, side: Side, request: Request<Bytes>) -> Result<Request<Bytes>, Response<Body>> {
+    fn bend(&self, side: Side, request: Request<Bytes>) -> Result<Request<Bytes>, Response<Body>> {
         let path = request.uri().path().to_owned();
         let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
         match side {
@@ -78,10 +123,13 @@ impl Mutant {
                 self.kube(request, &path, body)
             }
             Side::Wire => self.wire(request, &path, body),
+            Side::Kube if self.defect == Defect::LeaseIgnored && path.contains("/leases") => lease(&request, &body),
             Side::Kube => Ok(request),
         }
     }
+}
 
+impl Mutant {
     fn kube(&self, request: Request<Bytes>, path: &str, mut body: Value) -> Result<Request<Bytes>, Response<Body>> {
         let status = path.ends_with("/status");
         let has = |op: &str| {
@@ -124,6 +172,12 @@ impl Mutant {
                 object["status"] = written(&mut body).clone();
                 return Err(answer(&object));
             }
+            Defect::SecretEncoded if status => {
+                let secret = data_encoding::BASE64.encode(format!("token={}", self.token).as_bytes());
+                for one in written(&mut body)["conditions"].as_array_mut().into_iter().flatten() {
+                    one["message"] = json!(format!("with {secret}"));
+                }
+            }
             Defect::SecretLeaked if status => {
                 for one in written(&mut body)["conditions"].as_array_mut().into_iter().flatten() {
                     one["message"] = json!(format!("with {}", self.token));
@@ -150,6 +204,13 @@ impl Mutant {
                 return Ok(request);
             }
             Defect::RetireUnsent if path.contains("/owners/") => return Err(answer(&json!({}))),
+            Defect::PurgeUnasked if path.contains("/owners/") => {
+                *request.uri_mut() = format!("{path}?purge=true").parse().unwrap();
+                return Ok(request);
+            }
+            Defect::ForeignTaken if body["from"]["uid"].as_str().is_some_and(|uid| uid.starts_with("foreign")) => {
+                body["from"]["cluster"] = json!("other");
+            }
             Defect::PatchUnsent if patch => {
                 return Err(answer(
                     &json!({"id": "none", "etag": "e", "revision": 1, "intentRevision": 1, "phase": "Live",
@@ -174,6 +235,17 @@ impl Mutant {
         };
         self.api.objects(GROUP, plural).iter().find(same).map(|object| (**object).clone())
     }
+}
+
+/// The Lease is as one would like it.
+fn lease(request: &Request<Bytes>, body: &Value) -> Result<Request<Bytes>, Response<Body>> {
+    if request.method() != Method::GET {
+        return Err(answer(body));
+    }
+    let mut absent = answer(&json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "leases \"operator\" not found", "reason": "NotFound", "code": 404}));
+    *absent.status_mut() = http::StatusCode::NOT_FOUND;
+    Err(absent)
 }
 
 /// The status in a write to it.

@@ -1,9 +1,16 @@
 //! Incarnations of the operator: one starts when the one before has crashed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use loopback_operator::{
-    operator::{engine, kinds},
+    operator::{
+        engine::{self, leadership::Settings},
+        kinds,
+    },
     rules::outbound::Outbound,
     runtime::{Drain, Health, Metrics, World, metrics::ObjectSeries},
 };
@@ -12,8 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::Backend;
 use crate::{
     faults::Faults,
-    line::Line,
-    mutants::Mutant,
+    line::{Bend, Candidate, Line},
     server::{Kube, Server},
 };
 
@@ -29,15 +35,48 @@ pub struct Site {
     pub kube: Arc<Kube>,
     pub backend: Arc<Backend>,
     pub faults: Arc<Faults>,
-    pub mutant: Option<Arc<Mutant>>,
+    pub bend: Option<Arc<dyn Bend>>,
+    /// What each replica shows.
+    pub pages: Arc<Mutex<BTreeMap<&'static str, Metrics>>>,
 }
 
+impl Site {
+    /// The pages of metrics of those replicas that are there to the end.
+    pub fn shown(&self) -> Vec<String> {
+        self.pages.lock().unwrap().values().filter_map(|page| page.encode().ok()).collect()
+    }
+}
+
+/// How long a Lease is held without a sign of life.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// One replica.
+#[derive(Clone)]
+pub struct Replica {
+    pub name: &'static str,
+    /// Whether a Lease says when it acts; else it believes that it is alone.
+    pub elected: bool,
+}
+
+/// Name of the replica that is there for a while.
+pub const ZOMBIE: &str = "zombie";
+
 /// Runs one replica until `stop`; starts it again whenever it has crashed.
-pub async fn replica(site: Site, stop: CancellationToken) {
-    loop {
+pub async fn replica(site: Site, replica: Replica, stop: CancellationToken) {
+    for life in 0.. {
         let cut = stop.child_token();
         let drain = Drain::new();
-        start(&site, cut.clone(), drain.clone()).await;
+        let metrics = Metrics::new("0", ObjectSeries::Off);
+        if replica.name != ZOMBIE {
+            site.pages.lock().unwrap().insert(replica.name, metrics.clone());
+        }
+        let leadership = replica.elected.then(|| Settings {
+            namespace: "loopback-system".to_owned(),
+            name: "operator".to_owned(),
+            identity: format!("{}-{life}", replica.name),
+            duration: LEASE,
+        });
+        start(&site, cut.clone(), drain.clone(), metrics, leadership).await;
         cut.cancelled().await;
         drain.start();
         if stop.is_cancelled() {
@@ -47,12 +86,17 @@ pub async fn replica(site: Site, stop: CancellationToken) {
     }
 }
 
-async fn start(site: &Site, cut: CancellationToken, drain: Drain) {
+/// Starts one, whose lines end when `cut` does.
+pub async fn start(site: &Site, cut: CancellationToken, drain: Drain, metrics: Metrics, leadership: Option<Settings>) {
+    let watchman = site.kube.watchman.clone();
+    let candidate =
+        leadership.as_ref().map(|settings| Arc::new(Candidate { identity: settings.identity.clone(), watchman }));
     let line = |server: Arc<dyn Server>| Line {
         server,
         faults: site.faults.clone(),
         cut: cut.clone(),
-        mutant: site.mutant.clone(),
+        bend: site.bend.clone(),
+        candidate: candidate.clone(),
     };
     let options = engine::Options {
         client: kube::Client::new(line(site.kube.clone()), "default"),
@@ -62,10 +106,9 @@ async fn start(site: &Site, cut: CancellationToken, drain: Drain) {
         outbound: Outbound { allow_loopback: true, ..Outbound::default() },
         workers: 2,
         instance: Some("sim".to_owned()),
-        leadership: None,
+        leadership,
         exchange: Some(Arc::new(line(site.backend.clone()))),
         kinds: kinds::all(),
     };
-    let metrics = Metrics::new("0", ObjectSeries::Off);
     engine::start(options, site.world.clone(), metrics, &Health::new(), drain).await.unwrap();
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::{StreamExt, stream::FuturesUnordered};
 use loopback_operator::{
     backend::plane::{IntentChange, Intents, Reporter},
-    protocol::{Phase, RawObject},
+    protocol::{Member, Phase, RawObject, object_storage::member},
     runtime::{Drain, World},
 };
 use serde_json::{Value, json};
@@ -13,31 +13,54 @@ use serde_json::{Value, json};
 /// Longest time until something is real, or let go.
 const LAG: Duration = Duration::from_secs(2);
 
-/// One plane for the collections of a service.
-pub async fn run(mut intents: Intents, reality: Reporter, world: World, drain: Drain) {
+/// One plane for the collections of a service. Buckets that are `full` stay until they are purged.
+pub async fn run(mut intents: Intents, reality: Reporter, world: World, full: bool, drain: Drain) {
     let mut work = FuturesUnordered::new();
+    // Which of the changes of an object is its newest: what was begun for an older one is not reported after it.
+    let (mut number, mut newest) = (0_u64, BTreeMap::new());
     loop {
         tokio::select! {
             biased;
             () = drain.wait() => return,
-            Some(()) = work.next() => {}
+            Some((done, change)) = work.next() => report(&reality, &change, full, newest.get(id(&change)) == Some(&done)).await,
             change = intents.recv() => {
                 let Some(change) = change else { return };
-                let IntentChange::Present { collection, object, chosen, .. } = change else { continue };
-                let (lag, reality) = (world.up_to(LAG), reality.clone());
+                number += 1;
+                newest.insert(id(&change).to_owned(), number);
+                let (lag, number) = (world.up_to(LAG), number);
                 work.push(async move {
                     tokio::time::sleep(lag).await;
-                    match object.phase {
-                        Phase::Live => {
-                            let state = state(&collection, &object, &chosen);
-                            reality.report(&object.id, object.intent_revision, state, BTreeMap::new()).await;
-                        }
-                        Phase::Deleting => reality.released(&object.id).await,
-                    }
+                    (number, change)
                 });
             }
         }
     }
+}
+
+fn id(change: &IntentChange) -> &str {
+    match change {
+        IntentChange::Present { object, .. } => &object.id,
+        IntentChange::Gone { .. } | IntentChange::Synced { .. } => "",
+    }
+}
+
+async fn report(reality: &Reporter, change: &IntentChange, full: bool, newest: bool) {
+    let IntentChange::Present { collection, object, chosen, purge, .. } = change else { return };
+    let blocked = full && !purge && collection == "object-stores";
+    let members = match object.phase {
+        _ if !newest => return,
+        Phase::Deleting if !blocked => return reality.released(&object.id).await,
+        Phase::Deleting => not_empty(),
+        Phase::Live => BTreeMap::new(),
+    };
+    let state = state(collection, object, chosen);
+    reality.report(&object.id, object.intent_revision, state, members).await;
+}
+
+fn not_empty() -> BTreeMap<String, Member> {
+    let content =
+        Member { state: member::BLOCKED.into(), reason: member::NOT_EMPTY.into(), message: "1 object is left".into() };
+    [(member::CONTENT.to_owned(), content)].into()
 }
 
 fn state(collection: &str, object: &RawObject, chosen: &Value) -> Value {

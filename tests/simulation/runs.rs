@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     mutants::{DEFECTS, Defect},
-    world::{Ended, run, run_told},
+    world::{self, Ended, Script},
 };
 
 /// Seeds of a run of the tests.
@@ -19,6 +19,20 @@ const BOUND: u64 = 60;
 
 fn number(name: &str, otherwise: u64) -> u64 {
     env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+fn run(seed: u64, defect: Option<Defect>) -> Ended {
+    world::run(Script::of(seed), defect, |_| {})
+}
+
+/// What tells cargo the profile of this very program: where it was put says which it is.
+fn profile() -> String {
+    let program = env::current_exe().unwrap_or_default();
+    let folder = program.ancestors().nth(2).and_then(|folder| folder.file_name()).unwrap_or_default();
+    match folder.to_str() {
+        None | Some("" | "debug") => String::new(),
+        Some(name) => format!(" --profile {name}"),
+    }
 }
 
 /// Runs seeds over all cores; those that broke a law, and how many entries there were.
@@ -53,22 +67,12 @@ fn seeds() {
     let began = Instant::now();
     let (failed, entries) = many(first..first + count, None, usize::MAX);
     let took = began.elapsed();
-    println!("{count} seeds, {entries} writes, {took:.1?}, {:.1} seeds/s", count as f64 / took.as_secs_f64());
+    let (rate, mean) = (count as f64 / took.as_secs_f64(), entries as f64 / count as f64);
+    println!("{count} seeds, {mean:.1} writes each, {took:.1?}, {rate:.1} seeds/s");
     for (seed, ended) in &failed {
-        println!("SEED={seed} cargo test --test simulation replay -- --nocapture   # {}", ended.broken[0]);
+        println!("SEED={seed} cargo test{} --test simulation replay -- --nocapture   # {}", profile(), ended.broken[0]);
     }
     assert!(failed.is_empty(), "{} of {count} seeds broke a law", failed.len());
-}
-
-/// Seeds that broke a law once, and what it was.
-const MENDED: &[(u64, &str)] =
-    &[(210, "a finalizer's removal was answered 404 by something in between: never tried again")];
-
-#[test]
-fn what_was_mended_stays_so() {
-    for (seed, what) in MENDED {
-        assert_eq!(run(*seed, None).broken, Vec::<String>::new(), "seed {seed}: {what}");
-    }
 }
 
 #[test]
@@ -79,12 +83,13 @@ fn replay() {
     if env::var("LOG").is_ok() {
         tracing_subscriber::fmt().with_env_filter(env::var("LOG").unwrap()).without_time().with_ansi(false).init();
     }
-    let ended = run_told(seed.parse().unwrap(), defect, |entry| {
-        println!(
-            "{:>10.3?} {:8} {:6} {} {} {:?} -> {}",
-            entry.at, entry.who, entry.verb, entry.path, entry.body, entry.condition, entry.status
-        );
-    });
+    let script = Script::of(seed.parse().unwrap());
+    script.deeds.iter().for_each(|(at, deed)| println!("{at:>10.3?} {deed:?}"));
+    println!(
+        "{:?}, full buckets: {}, drift: {:?}, leave: {:?}",
+        script.replicas, script.full, script.drift, script.leave
+    );
+    let ended = world::run(script, defect, |entries| entries.iter().for_each(|entry| println!("{entry}")));
     println!("{:#?}", ended.broken);
     assert!(ended.broken.is_empty());
 }

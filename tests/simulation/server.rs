@@ -59,6 +59,7 @@ pub fn entry(journal: &Journal, side: Side, who: &'static str, request: &Request
         who,
         verb: request.method().to_string(),
         path: request.uri().path().to_owned(),
+        query: request.uri().query().unwrap_or_default().to_owned(),
         body: if request.method() == http::Method::GET {
             Value::Null
         } else {

@@ -4,6 +4,7 @@ mod alone;
 mod cases;
 mod lab;
 mod mask;
+#[allow(dead_code, reason = "the simulation copies servers")]
 #[path = "../simulation/apiserver/mod.rs"]
 mod simulated;
 

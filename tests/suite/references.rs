@@ -76,6 +76,73 @@ async fn a_namespaces_own_token_may_come_late() {
     .await;
 }
 
+/// Whether the operator keeps a Secret; `None`: there is none.
+async fn kept(scene: &Scene, name: &str) -> Option<bool> {
+    let secret = Api::<Secret>::namespaced(scene.client.clone(), &scene.name).get_opt(name).await.unwrap()?;
+    Some(secret.metadata.finalizers.is_some_and(|all| !all.is_empty()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_a_binding_names_no_more_is_free() {
+    let (rig, _peace) = rig().await;
+    let (scene, law) = (Scene::bare(rig, rig.client(), "moved-own").await, law());
+    scene.bind_own("default").await;
+    law.make(&scene, "x").await;
+    assert_eq!(kept(&scene, "own").await, Some(true));
+    scene.secret(&scene.name, "next", &scene.token.0).await;
+    scene.bind("default", json!({"tokenSecretRef": {"name": "next", "key": "token"}})).await;
+    until("the new one is kept", async || kept(&scene, "next").await == Some(true)).await;
+    until("the old one is free", async || kept(&scene, "own").await == Some(false)).await;
+    scene.delete(law.kind, "x").await;
+    scene.delete(BINDING, "default").await;
+    until("both are free", async || kept(&scene, "next").await == Some(false)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_is_kept_until_the_last_binding_that_shares_it_has_gone() {
+    let (rig, _peace) = rig().await;
+    let scene = Scene::bare(rig, rig.client(), "shared-own").await;
+    scene.bind_own("default").await;
+    scene.bind_own("second").await;
+    for name in ["default", "second"] {
+        scene.until_ready(BINDING, name).await;
+    }
+    // From now on nobody could put a finalizer on it again.
+    let secrets = Api::<Secret>::namespaced(scene.client.clone(), &scene.name);
+    secrets.delete("own", &Default::default()).await.unwrap();
+    scene.delete(BINDING, "second").await;
+    scene.until_gone(BINDING, "second").await;
+    assert_eq!(kept(&scene, "own").await, Some(true));
+    scene.delete(BINDING, "default").await;
+    scene.until_gone(BINDING, "default").await;
+    until("it is gone", async || kept(&scene, "own").await.is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_that_has_just_begun_lets_go_of_a_secret_that_it_does_not_know_yet() {
+    let (rig, _alone) = alone().await;
+    let scene = Scene::bare(rig, rig.client(), "unknown-own").await;
+    let names: Vec<String> = (0..8).map(|number| format!("own-{number}")).collect();
+    for name in &names {
+        scene.secret(&scene.name, name, &scene.token.0).await;
+        scene.bind(name, json!({"tokenSecretRef": {"name": name, "key": "token"}})).await;
+    }
+    for name in &names {
+        scene.until_ready(BINDING, name).await;
+    }
+    rig.operator.kill();
+    let secrets = Api::<Secret>::namespaced(scene.client.clone(), &scene.name);
+    for name in &names {
+        scene.delete(BINDING, name).await;
+        secrets.delete(name, &Default::default()).await.unwrap();
+    }
+    rig.restart_operator().await;
+    for name in &names {
+        scene.until_gone(BINDING, name).await;
+        until("its Secret is gone", async || kept(&scene, name).await.is_none()).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rotated_token_is_used_at_once_and_a_revoked_one_holds_everything() {
     let (rig, _peace) = rig().await;

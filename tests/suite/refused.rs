@@ -116,6 +116,24 @@ async fn bindings_that_lead_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_binding_that_was_refused_tries_again_at_once_when_it_is_asked() {
+    let (rig, _peace) = rig().await;
+    let scene = Scene::unbound(rig, "asked").await;
+    let all = permissions().into_iter().chain(["organization.project:read".to_owned()]);
+    let rules: Vec<Value> = all.map(|permission| json!({"permission": permission})).collect();
+    let body = json!({"description": "all projects", "rules": rules});
+    let wide = rig.wire.ask(http::Method::POST, "/v3/tokens", None, Some(body)).await;
+    scene.secret(&scene.name, "wide", wide["secret"].as_str().unwrap()).await;
+    let later = format!("{}-later", scene.name);
+    scene.bind("default", json!({"project": later, "tokenSecretRef": {"name": "wide", "key": "token"}})).await;
+    scene.until_stalled(BINDING, "default", "ProjectNotFound").await;
+    rig.wire.project(&later).await;
+    let request = json!({"metadata": {"annotations": {"loopback.cloud/reconcile-requested-at": "now"}}});
+    scene.merge(BINDING, "default", request).await;
+    scene.until_ready(BINDING, "default").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_that_do_not_suffice() {
     let (rig, _peace) = rig().await;
     let beside = Beside::new(rig, "tokens").await;

@@ -9,16 +9,11 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::{
-    rig::{Operator, Rig, Scene, alone, until},
+    rig::{Operator, Rig, Scene, alone, leads, until},
     servers::ready_balancer,
 };
 
 const KIND: &str = "ProjectLoadBalancer";
-
-async fn leads(metrics: std::net::SocketAddr) -> bool {
-    let Ok(answer) = reqwest::get(format!("http://{metrics}/metrics")).await else { return false };
-    answer.text().await.is_ok_and(|page| page.contains(r#"leader_election_master_status{name="loopback-operator"} 1"#))
-}
 
 async fn lease(rig: &Rig) -> Lease {
     Api::<Lease>::namespaced(rig.client(), "loopback-system").get("loopback-operator").await.expect("a lease")

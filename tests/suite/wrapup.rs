@@ -4,67 +4,45 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::{coordination::v1::Lease, rbac::v1::PolicyRule};
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
-use loopback_operator::dev::apply::parse;
 use serde_json::{Value, json};
 
 use crate::{
     exports,
     laws::kinds,
-    rig::{Rig, Scene, alone, permissions, until, within},
+    rig::{
+        OPERATOR, Rig, Scene, alone, json_lines, permissions,
+        rights::{self, Right},
+        until, within,
+    },
     servers::ready_balancer,
-    tools::root,
 };
 
 const KIND: &str = "ProjectLoadBalancer";
 const BINDING: &str = "ProjectBinding";
-const OPERATOR: &str = "system:serviceaccount:loopback-system:loopback-operator";
-
-/// A verb, and the resource with its group and its subresource.
-type Right = (String, String);
-
-fn granted() -> BTreeSet<Right> {
-    let mut rights = BTreeSet::new();
-    for file in ["roles.yaml", "role-secrets.yaml", "role-leases.yaml"] {
-        let text = std::fs::read_to_string(root().join("deploy").join(file)).expect("a manifest");
-        for object in parse(&text).expect("manifests") {
-            // Roles and ClusterRoles have them, bindings do not.
-            let Some(rules) = object.data.get("rules") else { continue };
-            for rule in serde_json::from_value::<Vec<PolicyRule>>(rules.clone()).expect("rules") {
-                for resource in rule.resources.iter().flatten() {
-                    for group in rule.api_groups.iter().flatten() {
-                        rights.extend(rule.verbs.iter().map(|verb| (verb.clone(), format!("{group}/{resource}"))));
-                    }
-                }
-            }
-        }
-    }
-    rights
-}
 
 /// What the operator asked for, with the refusals that it got.
-fn used(rig: &Rig) -> BTreeMap<Right, BTreeSet<String>> {
-    let log = std::fs::read_to_string(&rig.audit_log).expect("an audit log");
-    let mut rights: BTreeMap<Right, BTreeSet<String>> = BTreeMap::new();
-    // The last line may be half written.
-    for event in log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-        let Some(object) = event.get("objectRef").filter(|_| event["user"]["username"] == OPERATOR) else { continue };
-        let text = |field: &str| object[field].as_str().unwrap_or_default();
-        let subresource =
-            if text("subresource").is_empty() { String::new() } else { format!("/{}", text("subresource")) };
-        let right = (
-            event["verb"].as_str().expect("a verb").to_owned(),
-            format!("{}/{}{subresource}", text("apiGroup"), text("resource")),
-        );
-        let refusals = rights.entry(right).or_default();
-        let message = event["responseStatus"]["message"].as_str().unwrap_or_default();
-        // Nothing can be created in a namespace that is being deleted: no matter of rights.
-        if event["responseStatus"]["code"] == 403 && !message.contains("because it is being terminated") {
-            refusals.insert(message.to_owned());
-        }
+fn used(events: &[Value]) -> BTreeMap<Right, BTreeSet<String>> {
+    let mut used: BTreeMap<Right, BTreeSet<String>> = BTreeMap::new();
+    for event in events {
+        let Some(right) = rights::used(event) else { continue };
+        used.entry(right).or_default().extend(rights::refusal(event).map(str::to_owned));
     }
-    rights
+    used
+}
+
+/// All that the operator asked.
+fn asked(rig: &Rig) -> Vec<Value> {
+    let events = json_lines(&rig.audit_log, OPERATOR);
+    events.into_iter().filter(|event| event["user"]["username"] == OPERATOR).collect()
+}
+
+/// The API server may answer these from a cache that lags by any time. What is watched begins with a list that may not.
+fn from_a_cache(events: &[Value]) -> Vec<&str> {
+    let uris = events.iter().filter_map(|event| event["requestURI"].as_str());
+    let asks = |uri: &&str| uri.split(['?', '&']).any(|pair| pair == "resourceVersion=0");
+    uris.filter(asks).collect()
 }
 
 /// Makes the operator do everything that it ever does.
@@ -113,15 +91,17 @@ async fn everything(rig: &'static Rig) {
 async fn rights_are_exactly_those_that_are_used() {
     let (rig, _alone) = alone().await;
     everything(rig).await;
-    let granted = granted();
+    let granted = rights::granted(&["roles.yaml", "role-secrets.yaml", "role-leases.yaml"]);
     let unused = || {
-        let used = used(rig);
+        let used = used(&asked(rig));
         granted.iter().filter(|right| !used.contains_key(*right)).cloned().collect::<Vec<_>>()
     };
     // Events are sent in the background.
     let all = within(std::time::Duration::from_secs(20), async || unused().is_empty()).await;
     assert!(all, "granted and never used: {:?}", unused());
-    let used = used(rig);
+    let asked = asked(rig);
+    assert_eq!(from_a_cache(&asked), Vec::<&str>::new(), "reads that may be old");
+    let used = used(&asked);
     let refused: Vec<_> = used.iter().filter(|(_, refusals)| !refusals.is_empty()).collect();
     assert!(refused.is_empty(), "refused: {refused:#?}");
     let foreign: Vec<_> = used.keys().filter(|right| !granted.contains(*right)).collect();

@@ -3,7 +3,7 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::rules;
-use crate::rules::monitoring::Parameter;
+use crate::rules::monitoring::{Parameter, SIZE_PATTERN, THRESHOLD_MOST};
 
 /// A URL that is probed.
 pub(in crate::crd) fn probe_url(_: &mut SchemaGenerator) -> Schema {
@@ -54,13 +54,17 @@ pub(in crate::crd) fn parameter(_: &mut SchemaGenerator) -> Schema {
 
 /// A number, or a text with a unit.
 pub(in crate::crd) fn threshold(_: &mut SchemaGenerator) -> Schema {
+    let right = format!(
+        "type(self) != string || self.matches('^[0-9]{{1,12}}[.][0-9]{{1,3}}$') || self.matches('{SIZE_PATTERN}') || \
+         self.matches('^([0-9]{{1,5}}(h|m|s|ms)){{1,4}}$')"
+    );
     json_schema!({
         "x-kubernetes-int-or-string": true,
         "maxLength": 32,
         "minimum": 0,
+        "maximum": THRESHOLD_MOST,
         "x-kubernetes-validations": rules(&[(
-            "type(self) != string || self.matches('^[0-9]{1,12}([.][0-9]{1,3}|k|M|G|Ki|Mi|Gi)?$') || \
-             self.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')",
+            right.as_str(),
             "must be a number such as 500 or \"0.95\", a time such as 500ms, or a size such as 64Ki",
         )]),
     })

@@ -53,9 +53,10 @@ pub(super) fn etcd(settings: &Settings) -> Vec<String> {
         path_flag("trusted-ca-file", &certificates.certificate("etcd-client-ca")),
         path_flag("peer-trusted-ca-file", &certificates.certificate("server-ca")),
     ];
-    for prefix in ["", "peer-"] {
-        flags.push(path_flag(&format!("{prefix}cert-file"), &certificates.certificate("etcd")));
-        flags.push(path_flag(&format!("{prefix}key-file"), &certificates.key("etcd")));
+    // The client is etcd's own gateway from HTTP to itself.
+    for (prefix, identity) in [("", "etcd"), ("peer-", "etcd"), ("client-", "etcd-client")] {
+        flags.push(path_flag(&format!("{prefix}cert-file"), &certificates.certificate(identity)));
+        flags.push(path_flag(&format!("{prefix}key-file"), &certificates.key(identity)));
     }
     if !settings.durable {
         flags.push(flag("unsafe-no-fsync", "true"));

@@ -1,6 +1,7 @@
 //! Starts etcd, kube-apiserver and the garbage collector and namespace controller of kube-controller-manager, and ends
 //! them when we end.
 
+mod another;
 mod certificates;
 mod child;
 mod flags;
@@ -17,6 +18,7 @@ use std::{
 };
 
 pub use super::process::Signal;
+pub use another::ApiServer;
 pub use certificates::CertificateProblem;
 pub use ports::{Port, free_port};
 pub use problem::StartProblem;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, io, time::Duration};
 
 use reqwest::{Certificate, Client, Identity};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Child, Settings, StartProblem, state};
@@ -65,21 +66,27 @@ pub(super) fn check(program: Program, child: &mut Child) -> Result<(), StartProb
 pub(super) struct Probe {
     client: Client,
     url: String,
+    path: &'static str,
 }
 
 impl Probe {
     /// Of etcd, as the API server, whom alone it lets in.
     pub(super) fn etcd(settings: &Settings) -> Result<Self, StartProblem> {
-        Self::new(settings, Program::Etcd, "etcd-client", format!("https://127.0.0.1:{}/health", settings.etcd_port))
+        Self::new(settings, Program::Etcd, "etcd-client", settings.etcd_port, "/health")
     }
 
     /// Of the API server, as its admin.
     pub(super) fn api_server(settings: &Settings) -> Result<Self, StartProblem> {
-        let url = format!("https://127.0.0.1:{}/readyz", settings.api_port);
-        Self::new(settings, Program::ApiServer, "admin", url)
+        Self::new(settings, Program::ApiServer, "admin", settings.api_port, "/readyz")
     }
 
-    fn new(settings: &Settings, program: Program, identity: &str, url: String) -> Result<Self, StartProblem> {
+    fn new(
+        settings: &Settings,
+        program: Program,
+        identity: &str,
+        port: u16,
+        path: &'static str,
+    ) -> Result<Self, StartProblem> {
         let certificates = &settings.certificates;
         let mut pem = Vec::new();
         for path in
@@ -90,11 +97,18 @@ impl Probe {
         let authority = pem.pop().unwrap_or_default();
         let client = client(&authority, &pem.concat())
             .map_err(|error| StartProblem::Spawn { program, source: io::Error::other(error) })?;
-        Ok(Self { client, url })
+        Ok(Self { client, url: format!("https://127.0.0.1:{port}"), path })
     }
 
     async fn ask(&self) -> reqwest::Result<()> {
-        self.client.get(&self.url).send().await?.error_for_status().map(drop)
+        let answer = self.client.get(format!("{}{}", self.url, self.path)).send().await?;
+        answer.error_for_status().map(drop)
+    }
+
+    /// Asks for something else.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> reqwest::Result<Value> {
+        let answer = self.client.post(format!("{}{path}", self.url)).json(body).send().await?;
+        answer.error_for_status()?.json().await
     }
 }
 

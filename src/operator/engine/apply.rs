@@ -13,7 +13,10 @@ use crate::{
 impl Work<'_> {
     /// Makes a change and folds the answer into the mirror. `Ok` means: plan again.
     pub(super) async fn apply(&mut self, change: &Change) -> Result<(), Outcome> {
-        self.ensure_finalizer().await?;
+        // A patch is undone by the next one; all else gives an object to this resource, or takes it away.
+        if !self.ensure_finalizer().await? && !matches!(change, Change::Patch { .. }) {
+            self.confirm().await?;
+        }
         tracing::debug!(%change, "changing the backend");
         let (client, began) = (&self.link.client, Instant::now());
         let answer = match change {
@@ -35,31 +38,31 @@ impl Work<'_> {
                 Ok(())
             }
             Err(CallError::Refused(problem)) => self.refused(change, *problem).await,
-            Err(CallError::Unreachable(_)) => Err(self.lost()),
-            Err(CallError::Doubtful(_)) => self.look_again().await,
+            Err(CallError::Doubtful(_)) => self.look_again(change).await,
+            Err(error) => Err(self.unanswered(&error)),
         }
     }
 
     async fn refused(&self, change: &Change, problem: Problem) -> Result<(), Outcome> {
-        let id = match change {
-            Change::Create { .. } => problem.id.clone(),
-            Change::Claim { id, .. } | Change::Remove { id, .. } | Change::Patch { id, .. } => Some(id.clone()),
-        };
+        let id = change.id().map(str::to_owned).or_else(|| problem.id.clone());
         match (problem.code, id) {
             // The world is not as the mirror had it: read, fold, plan again.
-            (Code::Exists | Code::Stale | Code::Owned | Code::NotFound, Some(id)) => self.read(&id).await,
+            (Code::Exists | Code::Stale | Code::Owned | Code::NotFound, Some(id)) => {
+                let found = self.read(&id).await?;
+                if undone(change, found.as_ref()) { Err(unheard()) } else { Ok(()) }
+            }
             _ => Err(self.judge(&problem)),
         }
     }
 
-    pub(super) async fn read(&self, id: &str) -> Result<(), Outcome> {
+    /// Reads an object and folds it into the mirror.
+    pub(super) async fn read(&self, id: &str) -> Result<Option<RawObject>, Outcome> {
         match self.link.client.get(self.route_to(self.known(id).as_deref()), id).await {
             Ok(object) => {
-                self.take(id, object);
-                Ok(())
+                self.take(id, object.clone());
+                Ok(object)
             }
-            Err(CallError::Refused(problem)) => Err(self.judge(&problem)),
-            Err(_) => Err(self.lost()),
+            Err(error) => Err(self.unanswered(&error)),
         }
     }
 
@@ -76,38 +79,62 @@ impl Work<'_> {
     }
 
     /// After a doubtful answer only a read tells what happened. What it does not show may still come: pause before the next try.
-    async fn look_again(&self) -> Result<(), Outcome> {
+    async fn look_again(&self, change: &Change) -> Result<(), Outcome> {
         match self.link.client.owned_by(self.route(), &self.owner).await {
+            Ok(found) if undone(change, found.as_ref()) => Err(unheard()),
             Ok(Some(object)) => {
                 self.link.fold(self.collection, object);
                 Ok(())
             }
-            // It answers, so its binding is well and says nothing: the object has to.
-            Ok(None) => Err(Outcome::Failed {
-                why: Remark::new(
-                    Reason::Error,
-                    "The backend answers, but not to this change in a way that can be used",
-                ),
-                at_least: Duration::ZERO,
-            }),
-            Err(CallError::Refused(problem)) => Err(self.judge(&problem)),
-            Err(_) => Err(self.lost()),
+            // What was to be changed or removed is not ours any more.
+            Ok(None) => match change.id() {
+                Some(id) => self.read(id).await.map(drop),
+                None => Err(unheard()),
+            },
+            Err(error) => Err(self.unanswered(&error)),
         }
     }
 
-    /// No connection: the link finds out whether that concerns all.
-    pub(super) fn lost(&self) -> Outcome {
-        self.link.suspect();
-        Outcome::Down { retry: true }
+    /// What a call that did not go well means for the resource. Whether it concerns all, the link finds out.
+    pub(super) fn unanswered(&self, error: &CallError) -> Outcome {
+        match error {
+            CallError::Refused(problem) => self.judge(problem),
+            CallError::Unreachable(_) => {
+                self.link.suspect();
+                Outcome::Down { retry: true }
+            }
+            CallError::Doubtful(_) => {
+                self.link.suspect();
+                unheard()
+            }
+        }
     }
 
     /// What a refusal means for the resource.
-    pub(super) fn judge(&self, problem: &Problem) -> Outcome {
-        if matches!(problem.code, Code::Unauthenticated | Code::Unavailable | Code::NotFound) {
-            return self.lost();
+    fn judge(&self, problem: &Problem) -> Outcome {
+        if later(problem.code) {
+            self.link.suspect();
         }
         judge(problem)
     }
+}
+
+/// Whether a read after a change shows the object as it was before, or none where one was to be made.
+fn undone(change: &Change, now: Option<&RawObject>) -> bool {
+    match (change, now) {
+        (Change::Create { .. }, now) => now.is_none(),
+        (Change::Claim { .. }, None) => true,
+        (Change::Remove { .. } | Change::Patch { .. }, None) => false,
+        (Change::Claim { from, .. }, Some(now)) => now.owner == *from,
+        (Change::Remove { etag, .. } | Change::Patch { etag, .. }, Some(now)) => now.etag == *etag,
+    }
+}
+
+/// The backend answers, so its binding is well and says nothing: the object has to. Tried again after a pause, because what
+/// was sent may still come, and because it may never be answered better.
+fn unheard() -> Outcome {
+    let why = Remark::new(Reason::Error, "The backend answers, but not to this call in a way that can be used");
+    Outcome::Failed { why, at_least: Duration::ZERO }
 }
 
 fn judge(problem: &Problem) -> Outcome {
@@ -121,12 +148,23 @@ fn judge(problem: &Problem) -> Outcome {
             let hint = "this resource was deleted in the backend for good; delete it and create it again";
             stalled(Reason::Refused, format!("{}; {hint}", problem.detail))
         }
+        // Mostly the link fails as well a moment later, and its binding says why. If it does not, the object has to.
+        code if later(code) => {
+            let why =
+                Remark::new(Reason::BackendUnavailable, format!("The backend answers {code}: {}", problem.detail));
+            Outcome::Failed { why, at_least }
+        }
         Code::Throttled => {
             let why = Remark::new(Reason::Throttled, "The backend asks for fewer calls");
             Outcome::Failed { why, at_least }
         }
         _ => stalled(Reason::Refused, field_first(problem)),
     }
+}
+
+/// Whether a refusal may be about more than this change, and over by itself.
+fn later(code: Code) -> bool {
+    matches!(code, Code::Unauthenticated | Code::Unavailable | Code::NotFound)
 }
 
 fn denied(problem: &Problem) -> String {
@@ -164,7 +202,37 @@ fn operation(change: &Change) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn what_a_read_shows_undone_is_not_repeated_without_a_pause() {
+        let owner = |uid: &str| -> crate::protocol::Owner {
+            let owner = json!({"cluster": "c", "kind": "K", "namespace": "n", "name": "x", "uid": uid});
+            serde_json::from_value(owner).unwrap()
+        };
+        let found = |uid: &str, etag: &str| {
+            let reality = json!({"of": 0, "state": null, "members": {}});
+            let object = json!({"id": "lb-1", "owner": owner(uid), "etag": etag, "revision": 1, "intentRevision": 1,
+                "phase": "Live", "intent": {}, "reality": reality});
+            serde_json::from_value::<RawObject>(object).unwrap()
+        };
+        let (id, etag) = ("lb-1".to_owned(), "e1".to_owned());
+        let create = Change::Create { intent: json!({}), under: None };
+        let claim = Change::Claim { id: id.clone(), from: Some(owner("theirs")) };
+        let remove = Change::Remove { id: id.clone(), etag: etag.clone() };
+        let patch = Change::Patch { id, etag, patch: json!({}) };
+        assert!(undone(&create, None) && !undone(&create, Some(&found("ours", "e1"))));
+        assert!(undone(&claim, None) && undone(&claim, Some(&found("theirs", "e2"))));
+        assert!(!undone(&claim, Some(&found("ours", "e1"))));
+        for change in [remove, patch] {
+            assert!(undone(&change, Some(&found("ours", "e1"))) && !undone(&change, Some(&found("ours", "e2"))));
+            assert!(!undone(&change, None), "it is gone: that is news");
+        }
+        let Outcome::Failed { why, .. } = unheard() else { panic!("its binding would have to say so, which is well") };
+        assert_eq!(why.reason, Reason::Error);
+    }
 
     #[test]
     fn a_missing_permission_is_passed_on_and_tried_again_slowly() {
@@ -172,6 +240,16 @@ mod tests {
         let Outcome::Stalled { why, again: true } = judge(&problem) else { panic!("not stalled") };
         assert_eq!(why.reason, Reason::Denied);
         assert!(why.message.contains("project.load_balancer.target:create"), "{}", why.message);
+    }
+
+    #[test]
+    fn a_refusal_of_a_backend_that_is_well_is_said_on_the_object() {
+        for code in [Code::Unavailable, Code::NotFound, Code::Unauthenticated] {
+            let problem = Problem { retry_after: Some(7), ..Problem::new(code, "read-only") };
+            let Outcome::Failed { why, at_least } = judge(&problem) else { panic!("{code} is not said") };
+            assert!(why.message.contains("read-only"), "{}", why.message);
+            assert_eq!(at_least, Duration::from_secs(7));
+        }
     }
 
     #[test]

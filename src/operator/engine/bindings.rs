@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Engine,
     cache::Subject,
-    common::{deleting, generation, has_finalizer, paused},
+    common::{deleting, generation, has_finalizer, paused, requested_at},
     connections::{Bound, Target},
     driver::unwritten,
     key::Key,
@@ -51,6 +51,12 @@ pub(super) fn gone(engine: &Engine, key: &Key) {
 }
 
 async fn connect(engine: &Arc<Engine>, key: &Key, object: &Arc<DynamicObject>, binding: &ProjectBinding) -> Finding {
+    if !deleting(object)
+        && held_secret(object).is_some()
+        && let Err(outcome) = note_secret(engine, key, object, &binding.spec).await
+    {
+        return outcome.into();
+    }
     let resolved = match resolve(engine, key, object, &binding.spec) {
         Ok(resolved) => resolved,
         Err(unresolved) => return nowhere(engine, key, unresolved),
@@ -64,7 +70,12 @@ async fn connect(engine: &Arc<Engine>, key: &Key, object: &Arc<DynamicObject>, b
     let target = Target { url: resolved.url, project, token: resolved.token, checked: resolved.checked };
     let exchange = |checked| engine.exchange(checked);
     match engine.links.open(key, target, exchange, || listener(engine), &engine.world, &engine.drain) {
-        Ok(link) => met(engine, key, object, binding, &link, resolved.held.or_else(|| asleep(KIND, &**object))).await,
+        Ok(link) => {
+            if asked(object) {
+                link.ask_again();
+            }
+            met(engine, key, object, binding, &link, resolved.held.or_else(|| asleep(KIND, &**object))).await
+        }
         Err(error) => nowhere(engine, key, broken(Reason::InvalidSpec, format!("spec.url: {error}"))),
     }
 }
@@ -90,16 +101,69 @@ async fn hold(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Project
     if !has_finalizer(object) {
         engine.writer.add_finalizer(key, object).await.map_err(unwritten)?;
     }
-    hold_secret(engine, key, spec, true).await
+    note_secret(engine, key, object, spec).await?;
+    match own_secret(spec) {
+        Some(name) => engine.secrets.hold(&key.namespace, name).await.map_err(unheld),
+        None => Ok(()),
+    }
 }
 
-async fn hold_secret(engine: &Engine, key: &Key, spec: &ProjectBindingSpec, held: bool) -> Result<(), Outcome> {
-    let Spelled::Own { token, .. } = spec.connection() else { return Ok(()) };
-    engine
-        .secrets
-        .hold(&key.namespace, &token.name, held)
-        .await
-        .map_err(|message| Outcome::Failed { why: Remark::new(Reason::Error, message), at_least: Duration::ZERO })
+/// The Secret that a spec has its own token from.
+fn own_secret(spec: &ProjectBindingSpec) -> Option<&str> {
+    match spec.connection() {
+        Spelled::Own { token, .. } => Some(&token.name),
+        _ => None,
+    }
+}
+
+/// The Secret that has, or may have, our finalizer because of a binding.
+fn held_secret(object: &DynamicObject) -> Option<&str> {
+    object.annotations().get(annotation::TOKEN_SECRET).map(String::as_str)
+}
+
+/// Before a Secret gets our finalizer, the binding has its name: a spec may name another one at any time, also while nobody
+/// looks, and the one before it must not keep the finalizer for ever.
+async fn note_secret(
+    engine: &Engine,
+    key: &Key,
+    object: &DynamicObject,
+    spec: &ProjectBindingSpec,
+) -> Result<(), Outcome> {
+    let (held, wanted) = (held_secret(object), own_secret(spec));
+    if held == wanted {
+        return Ok(());
+    }
+    if let Some(name) = held {
+        let_go(engine, key, name).await?;
+    }
+    engine.writer.annotate(key, object, annotation::TOKEN_SECRET, wanted).await.map_err(unwritten)
+}
+
+/// Takes our finalizer off a Secret, unless another binding needs its token: the last one does it. Of two that are being deleted
+/// at the same time the last one is the one whose name comes first.
+async fn let_go(engine: &Engine, key: &Key, name: &str) -> Result<(), Outcome> {
+    if let Some(kind) = engine.unlisted(key, [KIND].into_iter()) {
+        return Err(Outcome::Unknown(unknown_users(kind)));
+    }
+    let all = engine.cache.list(KIND, Some(&key.namespace));
+    let sharing = |other: &&Arc<DynamicObject>| {
+        other.name_any() != *key.name && has_finalizer(other) && held_secret(other) == Some(name)
+    };
+    let sharing: Vec<_> = all.iter().filter(sharing).collect();
+    if let Some(first) = sharing.iter().find(|other| deleting(other) && *other.name_any() > *key.name) {
+        let first = Key::new(KIND, &key.namespace, &first.name_any());
+        engine.cache.note(key, Subject::Object(first.clone()));
+        let message = format!("Waiting for ProjectBinding {}, which has its token from the same Secret", first.name);
+        return Err(Outcome::Deleting(Remark::new(Reason::Deleting, message)));
+    }
+    if sharing.is_empty() {
+        engine.secrets.let_go(&key.namespace, name).await.map_err(unheld)?;
+    }
+    Ok(())
+}
+
+fn unheld(message: String) -> Outcome {
+    Outcome::Failed { why: Remark::new(Reason::Error, message), at_least: Duration::ZERO }
 }
 
 /// There is a link; where does it lead?
@@ -182,6 +246,12 @@ fn refused_token(spec: &ProjectBindingSpec) -> String {
     format!("The token in {holder} is not accepted by {}; {put} one there that exists and was not revoked", whom(spec))
 }
 
+/// Whether somebody has asked for a pass and has no answer yet.
+fn asked(object: &DynamicObject) -> bool {
+    let answered = object.data.pointer("/status/lastHandledReconcileAt").and_then(Value::as_str);
+    requested_at(object).is_some_and(|request| answered != Some(request))
+}
+
 /// Whether the status speaks of the present spec already.
 fn told(object: &DynamicObject) -> bool {
     let observed = object.data.pointer("/status/observedGeneration").and_then(Value::as_i64);
@@ -204,7 +274,7 @@ async fn recognise(engine: &Engine, key: &Key, object: &DynamicObject, identity:
             );
             Err(Box::new(nowhere(engine, key, broken(Reason::WrongStore, message))))
         }
-        None => match engine.writer.annotate(key, object, annotation::STORE, identity).await {
+        None => match engine.writer.annotate(key, object, annotation::STORE, Some(identity)).await {
             Ok(()) => Ok(()),
             Err(error) => Err(Box::new(unwritten(error).into())),
         },
@@ -237,18 +307,34 @@ async fn retire(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Proje
     }
     // A process that has just begun may not know them yet.
     if let Some(kind) = engine.unlisted(key, engine.kinds()) {
-        return Outcome::Deleting(unknown_users(kind));
+        return waits(engine, key, object, spec, unknown_users(kind)).await;
     }
     let users = users(engine, key);
     if !users.is_empty() {
-        return Outcome::Deleting(in_use(&users));
+        return waits(engine, key, object, spec, in_use(&users)).await;
     }
-    if let Err(outcome) = hold_secret(engine, key, spec, false).await {
+    // Nobody begins anything through it any more; who has begun meanwhile needs it, and has it back with the next pass.
+    engine.bind(key, None);
+    let users = self::users(engine, key);
+    if !users.is_empty() {
+        return Outcome::Failed { why: in_use(&users), at_least: Duration::ZERO };
+    }
+    if let Some(name) = held_secret(object)
+        && let Err(outcome) = let_go(engine, key, name).await
+    {
         return outcome;
     }
     match engine.writer.remove_finalizer(key, object).await {
         Ok(_) => Outcome::Gone,
         Err(error) => unwritten(error),
+    }
+}
+
+/// As long as it waits it needs its token; it may have been deleted before that was held.
+async fn waits(engine: &Engine, key: &Key, object: &DynamicObject, spec: &ProjectBindingSpec, why: Remark) -> Outcome {
+    match hold(engine, key, object, spec).await {
+        Ok(()) => Outcome::Deleting(why),
+        Err(outcome) => outcome,
     }
 }
 

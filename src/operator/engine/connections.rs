@@ -198,6 +198,11 @@ impl Links {
         leave(&mut self.links(), user, None);
     }
 
+    /// All links.
+    pub(super) fn all(&self) -> Vec<Arc<Link>> {
+        self.links().values().map(|shared| shared.link.clone()).collect()
+    }
+
     /// Who uses a link.
     pub(super) fn users(&self, link: &Link) -> Vec<Key> {
         let same = |shared: &&Shared| std::ptr::eq(&raw const *shared.link, link);

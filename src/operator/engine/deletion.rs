@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     Engine,
-    common::{Common, has_finalizer, owner, uid},
+    common::{Common, deleting, has_finalizer, owner, uid},
     connections::Connection,
     driver::{Work, unwritten},
     key::Key,
@@ -18,61 +18,133 @@ use super::{
 };
 use crate::{
     crd::{BucketDeletionPolicy as Policy, ManagementPolicy, Reason},
-    protocol::{Phase, RawObject, RetireOptions, client::CallError, object_storage::member},
+    protocol::{Phase, RawObject, RetireOptions, object_storage::member},
 };
+
+/// How a resource ends.
+enum End<'a> {
+    /// Its object stays in the backend.
+    Retain,
+    /// Its object goes with it.
+    Retire(Box<Work<'a>>),
+}
 
 /// One pass of a resource that is being deleted.
 pub(super) async fn pass(engine: &Engine, key: &Key, object: Arc<DynamicObject>, collection: &'static str) -> Outcome {
     if !has_finalizer(&object) {
         return Outcome::Gone;
     }
+    ended(engine, key, object, collection).await.unwrap_or_else(|outcome| outcome)
+}
+
+async fn ended(
+    engine: &Engine,
+    key: &Key,
+    object: Arc<DynamicObject>,
+    collection: &'static str,
+) -> Result<Outcome, Outcome> {
+    let mut end = decide(engine, key, object.clone(), collection).await?;
+    let mut latest = object;
+    if !only_cached(&latest) && !end.is_sure(engine, key) {
+        let live = engine.live(key, &latest).await.map_err(unwritten)?;
+        // Gone, or not on its way out at all, since the API server's store was restored.
+        if !has_finalizer(&live) || !deleting(&live) {
+            return Ok(Outcome::Gone);
+        }
+        if live.metadata.resource_version != latest.metadata.resource_version {
+            end = decide(engine, key, live.clone(), collection).await?;
+        }
+        latest = live;
+    }
+    match end {
+        End::Retain => Ok(release(engine, key, &latest).await),
+        End::Retire(work) => Ok(work.end().await),
+    }
+}
+
+/// What is to be done about the end of a resource, as far as is known. `Err`: nothing yet, or it is not to be found out.
+async fn decide<'a>(
+    engine: &'a Engine,
+    key: &'a Key,
+    object: Arc<DynamicObject>,
+    collection: &'static str,
+) -> Result<End<'a>, Outcome> {
     // A spec that cannot be read must not keep its object for ever.
     let common = Common::of(&object).unwrap_or_default();
-    let keep = common.deletion() == Policy::Retain || common.management() == ManagementPolicy::Observe;
-    if keep {
-        return release(engine, key, &object).await;
+    if common.deletion() == Policy::Retain || common.management() == ManagementPolicy::Observe {
+        return Ok(End::Retain);
     }
     // Once retired there is no way back, so this is asked before the first time only.
     if engine.memory(key, |memory| memory.retired.is_none()) {
         match engine.crd_deleting(&key.kind).await {
             Ok(false) => {}
-            Ok(true) => return release(engine, key, &object).await,
+            Ok(true) => return Ok(End::Retain),
             Err(message) => {
-                return Outcome::Failed { why: Remark::new(Reason::Deleting, message), at_least: Duration::ZERO };
+                let why = Remark::new(Reason::Deleting, message);
+                return Err(Outcome::Failed { why, at_least: Duration::ZERO });
             }
         }
     }
     let link = match engine.connection_of_deleted(key, &object, collection) {
         Connection::Open(link) | Connection::Held(link, _) => link,
-        Connection::Down => return Outcome::Unknown(Remark::new(Reason::BindingNotReady, "Waiting for the backend")),
-        Connection::Waiting(why) => return Outcome::Deleting(why),
-        Connection::Broken(why) => return unreachable(&why),
+        Connection::Down => {
+            return Err(Outcome::Unknown(Remark::new(Reason::BindingNotReady, "Waiting for the backend")));
+        }
+        Connection::Waiting(why) => return Err(Outcome::Deleting(why)),
+        Connection::Broken(why) => return Err(unreachable(&why)),
     };
     if let Some(kind) = engine.unlisted(key, engine.child_kinds(&key.kind)) {
-        return Outcome::Deleting(unknown_users(kind));
+        return Err(Outcome::Deleting(unknown_users(kind)));
     }
     let children = engine.children(key);
     if !children.is_empty() {
-        return Outcome::Deleting(in_use(&children));
+        return Err(Outcome::Deleting(in_use(&children)));
     }
     let owner = owner(&engine.cluster, key, &object);
-    let work =
-        Work { engine, key, object, common, owner, link, collection, under: None, nested: false, repaired: None };
-    match work.retire().await {
-        Ok(None) => release(engine, key, &work.object).await,
-        Ok(Some(held)) => work.waiting(&held),
-        // One that came between the look at the children and the call: its end is what wakes us.
-        Err(outcome) => match engine.children(key) {
-            children if children.is_empty() => outcome,
-            children => Outcome::Deleting(in_use(&children)),
-        },
+    Ok(End::Retire(Box::new(Work {
+        engine,
+        key,
+        object,
+        common,
+        owner,
+        link,
+        collection,
+        under: None,
+        nested: false,
+        repaired: None,
+    })))
+}
+
+impl End<'_> {
+    /// Whether nothing is done now that could not be undone: the owner was retired so by this process.
+    fn is_sure(&self, engine: &Engine, key: &Key) -> bool {
+        engine.memory(key, |memory| match self {
+            Self::Retain => memory.retired.is_some(),
+            Self::Retire(work) => memory.retired.as_ref() == Some(&work.options()),
+        })
     }
 }
 
 impl Work<'_> {
+    async fn end(&self) -> Outcome {
+        match self.retire().await {
+            Ok(None) => release(self.engine, self.key, &self.object).await,
+            Ok(Some(held)) => self.waiting(&held),
+            // One that came between the look at the children and the call: its end is what wakes us.
+            Err(outcome) => match self.engine.children(self.key) {
+                children if children.is_empty() => outcome,
+                children => Outcome::Deleting(in_use(&children)),
+            },
+        }
+    }
+
+    fn options(&self) -> RetireOptions {
+        RetireOptions { purge: self.purges() }
+    }
+
     /// What the backend still has of this owner; `None` once it has nothing and never will.
     async fn retire(&self) -> Result<Option<Arc<RawObject>>, Outcome> {
-        let options = RetireOptions { purge: self.purges() };
+        let options = self.options();
         // A backend that was started on an older copy of its store has forgotten that it was told.
         let forgotten = self.held().is_some_and(|object| object.phase == Phase::Live);
         // Purge may be given while the deletion waits already.
@@ -80,10 +152,7 @@ impl Work<'_> {
             let began = Instant::now();
             let answer = self.link.client.retire(&self.owner, &options).await;
             self.engine.count("retire", &answer, began.elapsed());
-            let retired = answer.map_err(|error| match error {
-                CallError::Refused(problem) => self.judge(&problem),
-                _ => self.lost(),
-            })?;
+            let retired = answer.map_err(|error| self.unanswered(&error))?;
             self.engine.memory(self.key, |memory| memory.retired = Some(options));
             match retired.object {
                 Some(object) => self.link.fold(self.collection, object),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     Engine,
     cache::Subject,
-    common::{Common, generation, has_finalizer, owner, paused},
+    common::{Common, deleting, generation, has_finalizer, owner, paused},
     connections::Connection,
     key::Key,
     kind::{Desired, FieldProblem, Found, Kind, Missing, Remark, Seen},
@@ -22,6 +22,7 @@ use super::{
 use crate::{
     crd::{ManagementPolicy, Member, Reason},
     protocol::{Intent, ObjectId, Owner, Phase, RawObject, client::Route},
+    runtime::queue::Trigger,
 };
 
 /// Changes that one pass makes at most; what is left is done by the next.
@@ -263,6 +264,9 @@ impl Work<'_> {
             Observed::Ours(object) | Observed::Takeable(object) | Observed::Foreign(object) => object,
             other => return unobtainable(other),
         };
+        if object.phase == Phase::Deleting {
+            return Outcome::Working(Remark::new(Reason::Progressing, "It is being deleted in the backend")).into();
+        }
         match difference(wanted, object) {
             None => self.real::<K>(resource, seen, problems),
             Some(change) => {
@@ -278,18 +282,33 @@ impl Work<'_> {
         }
     }
 
-    /// Makes sure that our finalizer is stored before the first write to the backend.
-    pub(super) async fn ensure_finalizer(&mut self) -> Result<(), Outcome> {
+    /// Makes sure that our finalizer is stored before the first write to the backend. Whether that took a call, whose answer
+    /// was as this pass has the resource.
+    pub(super) async fn ensure_finalizer(&mut self) -> Result<bool, Outcome> {
         if has_finalizer(&self.object) {
+            return Ok(false);
+        }
+        let now = self.engine.writer.add_finalizer(self.key, &self.object).await.map_err(unwritten)?;
+        // It is in the cache by now, so that its watch event is no news.
+        self.unchanged(&now).inspect_err(|_| self.engine.queue.add(self.key.clone(), Trigger::User))?;
+        self.object = now;
+        Ok(true)
+    }
+
+    /// Makes sure that the resource is as this pass has it, by asking. What is made for one that is gone, or that lets go by
+    /// now, stays for ever.
+    pub(super) async fn confirm(&self) -> Result<(), Outcome> {
+        let live = self.engine.live(self.key, &self.object).await.map_err(unwritten)?;
+        self.unchanged(&live)
+    }
+
+    fn unchanged(&self, live: &DynamicObject) -> Result<(), Outcome> {
+        let same = generation(live) == generation(&self.object) && has_finalizer(live);
+        if same && !deleting(live) && !paused(live.annotations()) {
             return Ok(());
         }
-        let before = generation(&self.object);
-        self.object = self.engine.writer.add_finalizer(self.key, &self.object).await.map_err(unwritten)?;
-        if generation(&self.object) == before {
-            return Ok(());
-        }
-        // The answer is newer than what this pass is about: its watch event brings the next one.
-        Err(Outcome::Working(Remark::new(Reason::Progressing, "The spec changed while it was being read")))
+        let why = Remark::new(Reason::Progressing, "The resource changed while it was being looked at");
+        Err(Outcome::Failed { why, at_least: Duration::ZERO })
     }
 }
 

@@ -135,6 +135,7 @@ impl Work<'_> {
         if next(secret.as_deref(), &self.owner.uid, delivery, export) != Step::Reissue {
             return Ok(true);
         }
+        self.confirm().await?;
         tracing::info!(secret = export.name, "what the Secret held is lost: it is revoked and issued anew");
         let delivery = DeliveryRef { id: delivery.id.clone() };
         match self.link.client.reissue(self.route(), &object.id, &delivery).await {
@@ -156,10 +157,9 @@ impl Work<'_> {
     async fn unfinished(&self, id: &str, error: CallError) -> Result<bool, Outcome> {
         match error {
             CallError::Refused(problem) if matches!(problem.code, Code::Stale | Code::NotFound | Code::Conflict) => {
-                self.read(id).await.map(|()| true)
+                self.read(id).await.map(|_| true)
             }
-            CallError::Refused(problem) => Err(self.judge(&problem)),
-            CallError::Unreachable(_) | CallError::Doubtful(_) => Err(self.lost()),
+            error => Err(self.unanswered(&error)),
         }
     }
 

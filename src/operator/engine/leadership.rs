@@ -147,6 +147,8 @@ impl Contest {
             self.announce(until.is_some());
             match until {
                 Some(until) => self.rest(until, began, held.is_some()).await,
+                // Not known who holds it: what was seen of it before says nothing about when to ask again.
+                None if held.is_none() => tokio::time::sleep_until(began + self.settings.renewal() / 4).await,
                 None => self.look_out(began).await,
             }
         }

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use crate::{
     protocol::{
-        Problem, ProjectView, RawObject,
+        Frame, Problem, ProjectView, RawObject,
         client::{CallError, Client},
     },
     runtime::{
@@ -61,6 +61,7 @@ pub struct Link {
     pub client: Client,
     state: Mutex<State>,
     doubt: Notify,
+    asked: Notify,
     listener: Listener,
 }
 
@@ -75,7 +76,8 @@ impl Link {
     #[must_use]
     pub fn open(client: Client, listener: Listener, world: World, drain: &Drain) -> Arc<Self> {
         let state = State { mirror: Mirror::default(), health: Health::Starting, view: None };
-        let link = Arc::new(Self { client, state: Mutex::new(state), doubt: Notify::new(), listener });
+        let link =
+            Arc::new(Self { client, state: Mutex::new(state), doubt: Notify::new(), asked: Notify::new(), listener });
         drain.spawn(follow(link.clone(), world, drain.clone()));
         link
     }
@@ -118,6 +120,13 @@ impl Link {
         self.doubt.notify_one();
     }
 
+    /// A person has done something about a refusal, and asks: the next try waits no longer.
+    pub fn ask_again(&self) {
+        if matches!(self.health(), Health::Denied(_)) {
+            self.asked.notify_waiters();
+        }
+    }
+
     fn set(&self, health: Health) {
         let before = std::mem::replace(&mut self.state().health, health.clone());
         if before == health {
@@ -150,6 +159,7 @@ async fn follow(link: Arc<Link>, world: World, drain: Drain) {
         tokio::select! {
             biased;
             () = drain.wait() => return,
+            () = link.asked.notified() => {}
             () = tokio::time::sleep(pause + world.up_to(pause / 4)) => {}
         }
     }
@@ -180,6 +190,7 @@ async fn once(link: &Link) -> Result<Duration, CallError> {
     let cursor = link.state().mirror.cursor().cloned();
     let frames = link.client.changes(cursor.as_ref()).await?;
     pin_mut!(frames);
+    let mut greeted = false;
     loop {
         let frame = tokio::select! {
             biased;
@@ -188,6 +199,11 @@ async fn once(link: &Link) -> Result<Duration, CallError> {
             () = link.doubt.notified() => { link.client.view().await?; continue }
         };
         let Some(frame) = frame.transpose()? else { return Err(CallError::Doubtful("the feed ended".into())) };
+        greeted |= matches!(frame, Frame::Hello { .. } | Frame::Reset { .. });
+        if !greeted {
+            // What comes without its sender's name might be of another store, or of another run.
+            return Err(CallError::Doubtful("the feed does not begin with who is talking".into()));
+        }
         let step = link.state().mirror.apply(frame);
         match step {
             Step::Changed(notices) if notices.is_empty() => {}
@@ -209,5 +225,52 @@ async fn once(link: &Link) -> Result<Duration, CallError> {
                 return Ok(OVERFULL);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use futures::{FutureExt, future::BoxFuture};
+    use reqwest::{Request, Response};
+    use serde_json::json;
+
+    use super::*;
+    use crate::protocol::client::{Exchange, Token};
+
+    /// A backend whose feeds are these texts, one after the other.
+    struct Feeds(Mutex<VecDeque<String>>);
+
+    impl Exchange for Feeds {
+        fn send(&self, request: Request) -> BoxFuture<'static, Result<Response, CallError>> {
+            let view = json!({"id": "p", "name": "n", "organization": "o", "store": "s", "permissions": []});
+            let text = match request.url().path().ends_with("/changes") {
+                true => self.0.lock().unwrap().pop_front(),
+                false => Some(view.to_string()),
+            };
+            async { text.map(|text| http::Response::new(text).into()).ok_or(CallError::Unreachable("over".into())) }
+                .boxed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_feed_that_does_not_say_who_talks_is_not_believed() {
+        let hello = r#"{"type":"hello","store":"s","epoch":"e","projectId":"p"}"#;
+        let synced = r#"{"type":"synced","cursor":"1"}"#;
+        let feeds = Feeds(Mutex::new([format!("{synced}\n"), format!("{hello}\n{synced}\n")].into()));
+        let url = "http://localhost".parse().unwrap();
+        let client = Client::new(Arc::new(feeds), &url, "n", Token::new("t").unwrap()).unwrap();
+        let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let listener: Listener = Arc::new(move |link, event| {
+            if matches!(event, LinkEvent::Health) {
+                told.send((link.health(), link.source().is_some())).unwrap();
+            }
+        });
+        let drain = Drain::new();
+        let _link = Link::open(client, listener, World::real(), &drain);
+        assert!(matches!(heard.recv().await.unwrap(), (Health::Down(why), false) if why.contains("who is talking")));
+        assert_eq!(heard.recv().await.unwrap(), (Health::Up, true));
+        drain.start();
     }
 }

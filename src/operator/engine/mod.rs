@@ -37,12 +37,12 @@ mod watch;
 mod writes;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
-use kube::ResourceExt;
+use kube::{ResourceExt, api::DynamicObject};
 use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
@@ -50,7 +50,7 @@ use url::Url;
 pub use self::start::{Options, StartError, start};
 use self::{
     addresses::Addresses,
-    cache::{Cache, Subject},
+    cache::{Cache, Subject, Taken},
     connections::{Bound, Connections, Links},
     definition::Definitions,
     events::Events,
@@ -59,11 +59,11 @@ use self::{
     link::{Health, Link, LinkEvent},
     registry::Registered,
     secrets::Secrets,
-    writes::Writer,
+    writes::{WriteError, Writer},
 };
 use crate::{
     protocol::{
-        Owner, Permission, RetireOptions,
+        Owner, Permission, RawObject, RetireOptions,
         client::{CallError, Exchange},
     },
     runtime::{
@@ -156,6 +156,24 @@ impl Engine {
         owner.cluster == self.cluster && known && present().is_none_or(|present| common::uid(&present) != owner.uid)
     }
 
+    /// How many backend objects of each kind have lost their resource: it was retained, its finalizer was removed by force, or
+    /// an older copy of the store came back. People decide about them.
+    fn orphans(&self) -> Vec<(String, usize)> {
+        let links = self.links.all();
+        let of = |kind: &Registered| {
+            let mut ids = BTreeSet::new();
+            for link in &links {
+                link.look(|mirror| {
+                    let lost =
+                        |object: &&Arc<RawObject>| object.owner.as_ref().is_some_and(|owner| self.vanished(owner));
+                    ids.extend(mirror.all(kind.collection).filter(lost).map(|object| object.id.clone()));
+                });
+            }
+            (kind.kind().to_owned(), ids.len())
+        };
+        self.kinds.values().map(of).collect()
+    }
+
     fn forget(&self, key: &Key) {
         self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
@@ -219,6 +237,29 @@ impl Engine {
         if !silent {
             self.wake(&Subject::Object(key.clone()));
         }
+    }
+
+    /// An object was seen. `new`: why one that was not known deserves a pass.
+    fn shown(&self, key: &Key, object: DynamicObject, new: Trigger) {
+        match self.cache.take(key, object) {
+            Taken::Known => {}
+            Taken::New => self.changed(key, new),
+            Taken::Replaced(old) => {
+                let now = self.cache.get(key);
+                self.changed(key, now.map_or(Trigger::User, |now| watch::difference(&old, &now)));
+            }
+        }
+    }
+
+    /// An object as the API server has it now, asked before what cannot be undone: watches may lag by any time, and
+    /// another replica, or we ourselves before a restart, may have done more than they show. What is news is taken in.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; [`WriteError::Gone`] also when another object has its name.
+    async fn live(&self, key: &Key, object: &DynamicObject) -> Result<Arc<DynamicObject>, WriteError> {
+        let live = self.writer.read(key).await?;
+        self.shown(key, live.clone(), Trigger::User);
+        if common::uid(&live) == common::uid(object) { Ok(Arc::new(live)) } else { Err(WriteError::Gone) }
     }
 
     /// An object is gone. `uid: None` when only its absence was seen.

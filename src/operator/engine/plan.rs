@@ -74,6 +74,17 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// The object that it is about, which is there already.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Create { .. } => None,
+            Self::Claim { id, .. } | Self::Remove { id, .. } | Self::Patch { id, .. } => Some(id),
+        }
+    }
+}
+
 /// The one change that brings `observed` nearer to `wanted`; `None` when there is nothing to do, or nothing that may be done.
 #[must_use]
 pub fn plan(wanted: &Wanted, observed: &Observed) -> Option<Change> {

@@ -28,7 +28,7 @@ use crate::{
     crd::{Reason, annotation},
     runtime::{
         metrics::{ObjectName, PassResult},
-        queue::{Outcome as Verdict, Pass},
+        queue::{Outcome as Verdict, Pass, Trigger},
     },
 };
 
@@ -52,9 +52,11 @@ pub(super) async fn work(engine: Arc<Engine>, mut leadership: Leadership) {
             () = leadership.lost() => continue,
             pass = engine.queue.next() => pass,
         };
+        let key = pass.key().clone();
         tokio::select! {
             biased;
-            () = leadership.lost() => {}
+            // It did not fail: once we lead again it need not wait.
+            () = leadership.lost() => engine.queue.add(key, Trigger::Dependency),
             () = one(&engine, pass) => {}
         }
     }
@@ -192,14 +194,18 @@ async fn confess(engine: &Engine, key: &Key, object: &DynamicObject, refusal: &W
         now: engine.world.now(),
         usage_rest: Duration::ZERO,
     };
-    let why = Remark::new(Reason::Error, format!("The backend's answer does not fit into the status. {refusal}"));
-    let outcome = Outcome::Failed { why, at_least: Duration::ZERO };
-    let finding = Finding { fields: Some(serde_json::Map::new()), ..outcome.into() };
-    if let Some(status) = conclude(&before, &finding).status
+    if let Some(status) = confession(&before, refusal)
         && let Err(error) = engine.writer.status(key, object, &status).await
     {
         warn!(%error, "nor is one that says so");
     }
+}
+
+/// The status that says so, which has nothing in it that the backend said; `None` when it is stored already.
+fn confession(before: &Before<'_>, refusal: &WriteError) -> Option<Value> {
+    let why = Remark::new(Reason::Error, format!("The backend's answer does not fit into the status. {refusal}"));
+    let outcome = Outcome::Failed { why, at_least: Duration::ZERO };
+    conclude(before, &Finding { fields: Some(serde_json::Map::new()), ..outcome.into() }).status
 }
 
 /// How much longer the usage in a status stays as it is. One that was stored before this process began counts from now.
@@ -216,7 +222,7 @@ fn usage_rest(engine: &Engine, key: &Key, object: &DynamicObject) -> Duration {
 fn overtaken(seen: &DynamicObject, stored: &DynamicObject) -> bool {
     let theirs = |object: &DynamicObject| {
         let mut annotations = object.annotations().clone();
-        annotations.remove(annotation::STORE);
+        annotations.retain(|name, _| !matches!(name.as_str(), annotation::STORE | annotation::TOKEN_SECRET));
         annotations
     };
     generation(seen) != generation(stored) || theirs(seen) != theirs(stored)
@@ -355,6 +361,26 @@ mod tests {
         assert!(!unbelieved(&seen, Some(&object("u", true, false))), "we let go of it");
         assert!(!unbelieved(&seen, Some(&object("other", true, true))), "a namesake has passes of its own");
         assert!(!unbelieved(&seen, None));
+    }
+
+    #[test]
+    fn a_status_that_is_refused_is_replaced_by_one_that_says_so() {
+        let said = json!({"id": "lb-1", "services": ["x".repeat(100_000)], "observedGeneration": 2, "conditions": []});
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let before = |status| Before { generation: 3, status, requested_at: None, now, usage_rest: Duration::ZERO };
+        let refusal = WriteError::Refused(format!("status.services[0]: Too long: {}", "y".repeat(100_000)));
+        let status = confession(&before(&said), &refusal).unwrap();
+        assert_eq!(status["observedGeneration"], 3);
+        assert_eq!((&status["id"], &status["services"]), (&Value::Null, &Value::Null));
+        let ready = &status["conditions"][0];
+        assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("Error")));
+        let message = ready["message"].as_str().unwrap();
+        assert!(
+            message.contains("does not fit into the status") && message.contains("status.services[0]"),
+            "{message}"
+        );
+        assert!(status.to_string().len() < 10_000, "this one fits");
+        assert_eq!(confession(&before(&status), &refusal), None, "said once");
     }
 
     #[test]

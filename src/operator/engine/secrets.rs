@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures::{StreamExt, pin_mut};
@@ -16,6 +17,7 @@ use kube::{
     },
 };
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::{
@@ -30,6 +32,8 @@ use crate::{crd::FINALIZER, protocol::client::Token, runtime::Drain};
 
 /// The kind of the subjects that readers of Secrets are noted under.
 pub const KIND: &str = "Secret";
+/// How long a Secret may be refused before that is believed: an API server that has just started knows no roles yet.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is known of one Secret.
 #[derive(Clone)]
@@ -178,15 +182,30 @@ impl Secrets {
         });
     }
 
-    /// Puts our finalizer on a Secret, or takes it off.
+    /// Puts our finalizer on a Secret that is watched, and there.
     ///
     /// # Errors
     /// A message for people.
-    pub async fn hold(&self, namespace: &str, name: &str, held: bool) -> Result<(), String> {
-        let key = Key::new(KIND, namespace, name);
-        let Some(Known::Present(secret)) = self.map().get(&key).map(|watched| watched.known.clone()) else {
-            return Ok(());
-        };
+    pub async fn hold(&self, namespace: &str, name: &str) -> Result<(), String> {
+        let known = self.map().get(&Key::new(KIND, namespace, name)).map(|watched| watched.known.clone());
+        match known {
+            Some(Known::Present(secret)) => self.mark(namespace, &secret, true).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes our finalizer off a Secret, whatever its watch has said so far: afterwards nobody would.
+    ///
+    /// # Errors
+    /// A message for people.
+    pub async fn let_go(&self, namespace: &str, name: &str) -> Result<(), String> {
+        match self.look(namespace, name).await? {
+            Some(secret) => self.mark(namespace, &secret, false).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn mark(&self, namespace: &str, secret: &Secret, held: bool) -> Result<(), String> {
         let has = secret.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
         if has == held || (held && secret.metadata.deletion_timestamp.is_some()) {
             return Ok(());
@@ -195,11 +214,11 @@ impl Secrets {
         let finalizers: Vec<String> = others.chain(held.then(|| FINALIZER.to_owned())).collect();
         // The resource version makes the patch fail rather than undo what others did meanwhile.
         let metadata = json!({"finalizers": finalizers, "resourceVersion": secret.metadata.resource_version});
-        let api = Api::<Secret>::namespaced(self.client.clone(), namespace);
-        match api.patch(name, &PatchParams::default(), &Patch::<Value>::Merge(json!({"metadata": metadata}))).await {
+        let (name, patch) = (secret.name_any(), Patch::<Value>::Merge(json!({"metadata": metadata})));
+        match bounded(self.api(namespace).patch(&name, &PatchParams::default(), &patch)).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(format!("Secret {namespace}/{name}: {error}")),
+            Err(error) => Err(said(namespace, &name, &error)),
         }
     }
 
@@ -242,7 +261,7 @@ async fn follow(
     let config = watcher::Config::default().streaming_lists().fields(&format!("metadata.name={}", key.name));
     let events = watcher(api, config).backoff(Retry::default());
     pin_mut!(events);
-    let mut found = None;
+    let (mut found, mut refused) = (None, None);
     loop {
         let event = tokio::select! {
             biased;
@@ -263,10 +282,13 @@ async fn follow(
             Some(Ok(Event::Apply(secret))) => Known::Present(Arc::new(secret)),
             Some(Ok(Event::Delete(_))) => Known::Absent,
             Some(Err(error)) => match refusal(&key, &error) {
-                Some(why) => Known::Refused(why),
-                None => continue,
+                Some(why) if refused.get_or_insert_with(Instant::now).elapsed() >= PATIENCE => Known::Refused(why),
+                _ => continue,
             },
         };
+        if !matches!(known, Known::Refused(_)) {
+            refused = None;
+        }
         if let Some(watched) = watched.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&key) {
             watched.known = known;
         }
@@ -285,4 +307,64 @@ fn refusal(key: &Key, error: &watcher::Error) -> Option<String> {
     };
     let hint = "bind the ClusterRole loopback-operator-secrets to the operator's ServiceAccount in that namespace";
     (status.code == 403).then(|| format!("the operator may not read {key}; {hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use http::{Request, Response};
+    use kube::client::Body;
+
+    use super::*;
+
+    /// An API server that refuses so many calls, shows a Secret with a token once, and is silent from then on.
+    fn secrets(refusals: usize) -> Secrets {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let server = tower::service_fn(move |_: Request<Body>| {
+            let call = calls.fetch_add(1, Ordering::Relaxed);
+            async move {
+                if call > refusals {
+                    std::future::pending::<()>().await;
+                }
+                let refusal = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                    "message": "no", "reason": "Forbidden", "code": 403});
+                let secret = json!({"apiVersion": "v1", "kind": "Secret", "data": {"token": "dG9rZW4="},
+                    "metadata": {"name": "s", "namespace": "n", "uid": "u", "resourceVersion": "1"}});
+                let end = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"resourceVersion": "1",
+                    "annotations": {"k8s.io/initial-events-end": "true"}}});
+                let events = [json!({"type": "ADDED", "object": secret}), json!({"type": "BOOKMARK", "object": end})];
+                let (code, text) = match call < refusals {
+                    true => (403, refusal.to_string()),
+                    false => (200, events.map(|event| format!("{event}\n")).concat()),
+                };
+                let mut answer = Response::new(Body::from(text.into_bytes()));
+                *answer.status_mut() = http::StatusCode::from_u16(code).unwrap();
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        Secrets::new(Client::new(server, "default"), Arc::new(|_| {}), Drain::new())
+    }
+
+    async fn first_word(refusals: usize) -> (Result<Lookup<Token>, String>, Duration) {
+        let (secrets, began) = (secrets(refusals), Instant::now());
+        loop {
+            match secrets.token(&Key::new("K", "n", "reader"), "n", "s", "token") {
+                Ok(Lookup::Unknown) => tokio::time::sleep(Duration::from_millis(50)).await,
+                word => return (word, began.elapsed()),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_believed_when_it_lasts() {
+        let (word, _) = first_word(4).await;
+        assert!(matches!(word, Ok(Lookup::Found(_))), "an API server that knows no roles yet is not asked for long");
+        let (word, took) = first_word(usize::MAX).await;
+        assert!(word.is_err_and(|why| why.contains("may not read")));
+        assert!((PATIENCE..3 * PATIENCE).contains(&took), "{took:?}");
+    }
 }

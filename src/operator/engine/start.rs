@@ -130,6 +130,8 @@ pub async fn start(
         drain,
     });
     drop(later.set(Arc::downgrade(&engine)));
+    let seen = Arc::downgrade(&engine);
+    engine.metrics.follow_orphans(move || seen.upgrade().map_or_else(Vec::new, |engine| engine.orphans()));
     watch_all(&engine, &options.client, health);
     let passes = engine.drain.child();
     let leadership = options.leadership.map_or_else(Leadership::alone, |settings| {

@@ -18,7 +18,6 @@ use tracing::{debug, info, warn};
 
 use super::{
     Engine,
-    cache::Taken,
     common::{deleting, generation, has_finalizer, uid},
     key::Key,
 };
@@ -139,16 +138,17 @@ impl Intake<'_> {
         match event {
             Event::Init => self.listed.clear(),
             Event::InitApply(object) => {
-                self.listed.insert(self.key(&object));
-                self.applied(object, true);
+                let key = self.key(&object);
+                self.engine.shown(&key, object, Trigger::Initial);
+                self.listed.insert(key);
             }
             Event::InitDone => self.done(),
-            Event::Apply(object) => self.applied(object, false),
+            Event::Apply(object) => self.engine.shown(&self.key(&object), object, Trigger::User),
             Event::Delete(object) => {
                 let key = self.key(&object);
                 match self.engine.kinds.contains_key(self.kind) && overrun(&object) {
-                    true => self.applied(on_its_way_out(object, self.engine.world.now()), false),
-                    false => self.gone(&key, Some(uid(&object))),
+                    true => self.engine.shown(&key, on_its_way_out(object, self.engine.world.now()), Trigger::User),
+                    false => self.engine.gone(&key, Some(uid(&object))),
                 }
             }
         }
@@ -168,24 +168,11 @@ impl Intake<'_> {
         Key::new(self.kind, object.namespace().as_deref().unwrap_or_default(), &object.name_any())
     }
 
-    fn applied(&self, object: DynamicObject, listed: bool) {
-        let key = self.key(&object);
-        match self.engine.cache.take(&key, object) {
-            Taken::Known => {}
-            Taken::New => self.engine.changed(&key, if listed { Trigger::Initial } else { Trigger::User }),
-            Taken::Replaced(old) => {
-                let new = self.engine.cache.get(&key);
-                let trigger = new.map_or(Trigger::User, |new| difference(&old, &new));
-                self.engine.changed(&key, trigger);
-            }
-        }
-    }
-
     /// What the list did not show vanished while nobody looked.
     fn done(&mut self) {
         let known = self.engine.cache.keys(self.kind, self.watch.namespace.as_deref());
         for key in known.difference(&self.listed) {
-            self.gone(key, None);
+            self.engine.gone(key, None);
         }
         self.listed.clear();
         let namespace = self.watch.namespace.as_deref();
@@ -193,10 +180,6 @@ impl Intake<'_> {
         self.engine.cache.set_listed(self.kind, namespace, lists);
         self.watch.gate.open();
         self.engine.listed(self.kind);
-    }
-
-    fn gone(&self, key: &Key, uid: Option<&str>) {
-        self.engine.gone(key, uid);
     }
 }
 
@@ -225,7 +208,7 @@ pub(super) fn only_cached(object: &DynamicObject) -> bool {
 }
 
 /// Why the new version of an object deserves a pass.
-fn difference(old: &DynamicObject, new: &DynamicObject) -> Trigger {
+pub(super) fn difference(old: &DynamicObject, new: &DynamicObject) -> Trigger {
     let same = uid(old) == uid(new)
         && generation(old) == generation(new)
         && old.annotations() == new.annotations()

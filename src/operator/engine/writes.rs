@@ -1,4 +1,5 @@
-//! All writes to Kubernetes. Each is bounded in time, names the UID that it means, and folds its answer into the cache.
+//! All writes to Kubernetes, and the one read. Each is bounded in time; a write names the UID that it means, and folds its
+//! answer into the cache.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -20,7 +21,7 @@ pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Field manager of all that we apply.
 pub const MANAGER: &str = "loopback-operator";
 
-/// Why a write did not happen, or may not have.
+/// Why a call did not happen, or may not have.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The object is gone, or is another one under the same name.
@@ -53,6 +54,14 @@ impl Writer {
         Self { client, cache, resources: Arc::new(resources) }
     }
 
+    /// An object as the API server has it now, whatever watches have shown.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn read(&self, key: &Key) -> Result<DynamicObject, WriteError> {
+        bounded(self.api(key)?.get(&key.name)).await
+    }
+
     /// Adds our finalizer. The answer is the object as it is now.
     ///
     /// # Errors
@@ -74,11 +83,17 @@ impl Writer {
         }
     }
 
-    /// Sets an annotation of ours.
+    /// Sets an annotation of ours, or removes it.
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub async fn annotate(&self, key: &Key, object: &DynamicObject, name: &str, value: &str) -> Result<(), WriteError> {
+    pub async fn annotate(
+        &self,
+        key: &Key,
+        object: &DynamicObject,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<(), WriteError> {
         let patch = json!({"metadata": {"uid": uid(object), "annotations": {name: value}}});
         let api = self.api(key)?;
         let (parameters, patch) = (PatchParams::default(), Patch::Merge(patch));

@@ -187,6 +187,19 @@ mod tests {
         let line = format!("{{\"type\": \"lbt_secret_of_somebody{}\"}}", "x".repeat(100_000));
         let CallError::Doubtful(why) = frame(line.as_bytes(), &token).unwrap_err() else { panic!("not doubtful") };
         assert!(why.len() < 1_000 && why.contains("(token)") && !why.contains("lbt_secret"), "{why}");
+        let line = b"{\"type\": \"xlbt_secret_of_somebody\", \"id\": \"\xff\"}";
+        let CallError::Doubtful(why) = frame(line, &token).unwrap_err() else { panic!("not doubtful") };
+        assert!(why.contains("(token)") && !why.contains("lbt_secret"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_kept_without_the_token_and_up_to_a_size() {
+        let token = Token::new("lbt_secret_of_somebody").unwrap();
+        let answer = |text: String| Response::from(http::Response::new(text));
+        let kept = whole(answer("you sent lbt_secret_of_somebody, twice: lbt_secret_of_somebody".into()), &token).await;
+        assert_eq!(kept.unwrap(), b"you sent (token), twice: (token)");
+        assert!(whole(answer("x".repeat(ANSWER_LIMIT)), &token).await.is_ok());
+        assert!(matches!(whole(answer("x".repeat(ANSWER_LIMIT + 1)), &token).await, Err(CallError::Doubtful(_))));
     }
 
     #[test]

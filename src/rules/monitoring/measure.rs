@@ -66,15 +66,28 @@ pub enum ThresholdProblem {
     #[error("{0:?} is not a time: write a duration such as 500ms, 2s or 1m30s, or a whole number of milliseconds")]
     Time(String),
     /// For [`Unit::Bytes`].
-    #[error("{0:?} is not a size: write a whole number of bytes, with one of k, M, G, Ki, Mi, Gi behind it or nothing")]
+    #[error(
+        "{0:?} is not a size: write a whole number of bytes, with one of k, M, G, Ki, Mi, Gi behind it or nothing, below 1Pi"
+    )]
     Size(String),
 }
 
-/// Factors that may stand behind a number of bytes.
-const FACTORS: [(&str, i64); 7] =
-    [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000), ("", 1)];
+/// Factors that may stand behind a number of bytes, and how many digits then: all sizes can be measured.
+const FACTORS: [(&str, i64, usize); 7] = [
+    ("Ki", 1 << 10, 12),
+    ("Mi", 1 << 20, 9),
+    ("Gi", 1 << 30, 6),
+    ("k", 1_000, 12),
+    ("M", 1_000_000, 9),
+    ("G", 1_000_000_000, 6),
+    ("", 1, MAX_DIGITS),
+];
 /// Digits of a threshold.
 const MAX_DIGITS: usize = 12;
+/// The highest whole number that a threshold can be.
+pub const THRESHOLD_MOST: i64 = 999_999_999_999;
+/// The pattern of all sizes.
+pub const SIZE_PATTERN: &str = "^([0-9]{1,12}(k|Ki)?|[0-9]{1,9}Mi?|[0-9]{1,6}Gi?)$";
 
 impl Unit {
     /// Reads a threshold.
@@ -103,30 +116,30 @@ impl Unit {
     }
 }
 
-fn digits(text: &str) -> Option<i64> {
-    let right = (1..=MAX_DIGITS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+fn digits(text: &str, most: usize) -> Option<i64> {
+    let right = (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     if right { text.parse().ok() } else { None }
 }
 
 fn number(text: &str) -> Option<Measure> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let whole = digits(whole)?;
+    let whole = digits(whole, MAX_DIGITS)?;
     let scale = match fraction.len() {
         1 => 100,
         2 => 10,
         3 => 1,
         _ => return None,
     };
-    Some(Measure(whole * 1000 + digits(fraction)? * scale))
+    Some(Measure(whole * 1000 + digits(fraction, MAX_DIGITS)? * scale))
 }
 
 fn time(text: &str) -> Option<Measure> {
-    digits(text).map(Measure::whole).or_else(|| duration::parse(text).ok().map(Measure::duration))
+    digits(text, MAX_DIGITS).map(Measure::whole).or_else(|| duration::parse(text).ok().map(Measure::duration))
 }
 
 fn size(text: &str) -> Option<Measure> {
-    let (suffix, factor) = FACTORS.into_iter().find(|(suffix, _)| text.ends_with(suffix))?;
-    let bytes = digits(text.strip_suffix(suffix)?)?.checked_mul(factor)?;
+    let (suffix, factor, most) = FACTORS.into_iter().find(|(suffix, ..)| text.ends_with(suffix))?;
+    let bytes = digits(text.strip_suffix(suffix)?, most)?.checked_mul(factor)?;
     bytes.checked_mul(1000).map(Measure)
 }
 
@@ -236,6 +249,12 @@ mod tests {
             (Unit::Bytes, "Ki", None),
             (Unit::Bytes, "999999999999Gi", None),
             (Unit::Bytes, "1s", None),
+            (Unit::Bytes, "999999999999", Some(999_999_999_999_000)),
+            (Unit::Bytes, "999999999999Ki", Some(1_023_999_999_998_976_000)),
+            (Unit::Bytes, "999999999Mi", Some(1_048_575_998_951_424_000)),
+            (Unit::Bytes, "9999999999Mi", None),
+            (Unit::Bytes, "999999Gi", Some(1_073_740_750_258_176_000)),
+            (Unit::Bytes, "1000000G", None),
         ] {
             assert_eq!(read(unit, text), thousandths, "{unit} {text}");
         }

@@ -10,7 +10,7 @@ mod series;
 
 pub use alert::{Reading, Standing, Step, Transition, step};
 pub use expected::{ExpectedProblem, ExpectedStatus};
-pub use measure::{Measure, Threshold, ThresholdProblem, Unit};
+pub use measure::{Measure, SIZE_PATTERN, THRESHOLD_MOST, Threshold, ThresholdProblem, Unit};
 pub use parameter::{Category, PARAMETERS, Parameter, ParameterInfo, ProbeType, UnknownParameter, ValueKind};
 pub use rule::{AlertState, Function, NoData, Operator, Recovery, Rule, RuleField, RuleProblem, RuleText, Severity};
 pub use series::Series;

@@ -3,6 +3,7 @@
 //! prometheus-client appends `_total` to counters and `_info` to infos: they are registered without.
 
 mod objects;
+mod orphans;
 mod queue;
 
 use std::{
@@ -22,7 +23,7 @@ use prometheus_client::{
 use tokio::time::Instant;
 
 pub use self::objects::{ObjectName, ObjectSeries};
-use self::{objects::Objects, queue::QueueMetrics};
+use self::{objects::Objects, orphans::Orphans, queue::QueueMetrics};
 use super::queue::Stats;
 
 type Counters<L> = Family<L, Counter<u64, AtomicU64>>;
@@ -124,7 +125,6 @@ struct Families {
     backend_time: Histograms<Operation>,
     throttled: Counter<f64, AtomicU64>,
     drift: Counters<KindLabel>,
-    orphans: Gauges<KindLabel>,
     time_to_ready: Histograms<KindLabel>,
 }
 
@@ -159,7 +159,6 @@ impl Families {
             backend_time: histograms(work_seconds),
             throttled: Counter::default(),
             drift: Family::default(),
-            orphans: Family::default(),
             time_to_ready: histograms(wait_seconds),
         }
     }
@@ -181,7 +180,6 @@ impl Families {
         add.one("loopback", "backend_request_duration_seconds", "Time such a request takes", &self.backend_time);
         add.one("loopback", "backend_throttled_seconds", "Time that the backend asked us to wait", &self.throttled);
         add.one("loopback", "drift_corrected", "Changes by others that were set right", &self.drift);
-        add.one("loopback", "orphans", "Backend objects of this cluster without a resource", &self.orphans);
         add.one("loopback", "time_to_ready_seconds", "Time from a new spec to Ready", &self.time_to_ready);
     }
 }
@@ -250,10 +248,9 @@ impl Metrics {
         self.families.drift.get_or_create(&KindLabel { kind: kind.to_owned() }).inc();
     }
 
-    /// How many backend objects of this kind carry our cluster and have no resource.
-    pub fn orphans(&self, kind: &str, count: usize) {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        self.families.orphans.get_or_create(&KindLabel { kind: kind.to_owned() }).set(count);
+    /// Shows how many backend objects of each kind carry our cluster and have no resource, counted at each scrape.
+    pub fn follow_orphans(&self, of_kinds: impl Fn() -> Vec<(String, usize)> + Send + Sync + 'static) {
+        self.registry().register_collector(Box::new(Orphans::new(of_kinds)));
     }
 
     /// An object became Ready this long after its spec was written.
@@ -294,6 +291,11 @@ impl Metrics {
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Gauges are floating-point numbers; counts of keys are far below where these lose whole numbers.
+fn count(number: usize) -> f64 {
+    u32::try_from(number).unwrap_or(u32::MAX).into()
 }
 
 /// A pass that runs.

@@ -8,7 +8,7 @@ use prometheus_client::{
     metrics::counter::ConstCounter,
 };
 
-use super::{Controller, QueueName, gauges};
+use super::{Controller, QueueName, count, gauges};
 use crate::runtime::queue::{KindStats, Stats};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -90,9 +90,4 @@ fn counters(
 
 fn queue_name(kind: &str) -> QueueName {
     QueueName { name: kind.to_owned(), controller: kind.to_owned() }
-}
-
-/// Gauges are floating-point numbers; counts of keys are far below where these lose whole numbers.
-fn count(number: usize) -> f64 {
-    u32::try_from(number).unwrap_or(u32::MAX).into()
 }

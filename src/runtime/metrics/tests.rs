@@ -24,7 +24,7 @@ fn told() -> Metrics {
     metrics.backend_request("create", "201", second);
     metrics.backend_throttled(second);
     metrics.drift_corrected("ProjectDnsZone");
-    metrics.orphans("ProjectDnsZone", 2);
+    metrics.follow_orphans(|| vec![("ProjectDnsZone".to_owned(), 2)]);
     metrics.time_to_ready("ProjectDnsZone", second);
     metrics.leader("loopback-operator", true);
     metrics.resource_ready(&object("a"), false, "Creating");

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use loopback_operator::crd::FINALIZER;
 use serde_json::Value;
 
 use crate::audit::Entry;
+
+/// What the operator writes there itself.
+pub const OUR_ANNOTATIONS: [&str; 2] = ["loopback.cloud/store", "loopback.cloud/token-secret"];
 
 /// One resource.
 #[derive(Clone, Debug, Default)]
 pub struct Life {
     /// Its kind and name.
     pub about: (String, String),
-    /// Since when our finalizer was stored.
-    pub held: Option<Timestamp>,
     /// When its deletion was asked for.
     pub deleted: Option<Timestamp>,
     /// What is not ours in it, when people last wrote it.
@@ -29,7 +29,7 @@ pub struct History(pub BTreeMap<String, Life>);
 pub fn theirs(object: &Value) -> Value {
     let mut metadata = object["metadata"].clone();
     if let Some(annotations) = metadata["annotations"].as_object_mut() {
-        annotations.remove("loopback.cloud/store");
+        annotations.retain(|name, _| !OUR_ANNOTATIONS.contains(&name.as_str()));
     }
     let annotations =
         metadata["annotations"].as_object().filter(|all| !all.is_empty()).cloned().map_or(Value::Null, Value::Object);
@@ -60,10 +60,6 @@ impl History {
         let life = self.0.entry(uid.to_owned()).or_default();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         life.about = (text(&object["kind"]), text(&object["metadata"]["name"]));
-        let finalizers = object["metadata"]["finalizers"].as_array();
-        if finalizers.is_some_and(|all| all.iter().any(|finalizer| finalizer == FINALIZER)) {
-            life.held.get_or_insert(entry.at);
-        }
         if !object["metadata"]["deletionTimestamp"].is_null() {
             life.deleted = Some(life.deleted.map_or(entry.came, |known| known.min(entry.came)));
         }

@@ -1,16 +1,18 @@
 //! S6, S7: what is written to people's objects.
 
+use std::collections::BTreeSet;
+
 use loopback_operator::crd::FINALIZER;
 use serde_json::{Map, Value};
 
 use super::{
     Evidence, Violation,
-    history::{History, theirs},
+    history::{History, OUR_ANNOTATIONS, theirs},
 };
 use crate::{
     plan::{Fault, Side},
     proxy::Call,
-    stage::BINDING,
+    stage::{self, BINDING},
     status,
     workloads::Trait,
 };
@@ -53,7 +55,9 @@ fn untrue(call: &Call) -> Option<String> {
     if ready["observedGeneration"] != *now || !object["metadata"]["deletionTimestamp"].is_null() {
         return None;
     }
-    let Some(held) = &call.held else { return Some(format!("{}: Ready, and the backend holds nothing", call.point)) };
+    // Nobody knows what a backend holds that is not there.
+    let held = call.held.as_ref()?;
+    let Some(held) = held.first() else { return Some(format!("{}: Ready, and the backend holds nothing", call.point)) };
     lacks(&object["spec"], &held.intent)
         .map(|what| format!("{}: Ready, and the backend does not hold {what}", call.point))
 }
@@ -101,7 +105,19 @@ pub fn only_what_is_ours(evidence: &Evidence<'_>, history: &History) -> Vec<Viol
         (now != before)
             .then(|| format!("{} {}: changed what people wrote from {before} to {now}", entry.resource, entry.name))
     });
-    asked.chain(became).map(|what| Violation::new("S7", what)).collect()
+    let all = asked.chain(became).chain(secrets_of_people(evidence));
+    all.map(|what| Violation::new("S7", what)).collect()
+}
+
+/// Secrets that people made and the operator wrote to. Of those with its tokens it may keep the end.
+fn secrets_of_people(evidence: &Evidence<'_>) -> Vec<String> {
+    let wrote = |entry: &&crate::audit::Entry| matches!(entry.verb.as_str(), "create" | "update" | "patch");
+    let people = evidence.audit.iter().filter(|entry| entry.user != evidence.user && entry.resource == "secrets");
+    let theirs: BTreeSet<&str> = people.filter(wrote).map(|entry| entry.name.as_str()).collect();
+    let done = evidence.calls.iter().filter(|call| call.writes() && call.code.is_some_and(|code| code < 300));
+    let to = done.filter_map(|call| Some((call, call.point.role.split_once(":secrets/")?.1)));
+    let wrong = to.filter(|(call, name)| theirs.contains(name) && !stage::holds_token(&call.point.role));
+    wrong.map(|(call, name)| format!("{}: Secret {name} is somebody's", call.point)).collect()
 }
 
 /// What people wrote last before a version of an object.
@@ -158,13 +174,13 @@ fn merged(body: &Value) -> Option<String> {
     };
     let fine = all(body, &["metadata"])
         && all(&body["metadata"], &["uid", "annotations"])
-        && all(&body["metadata"]["annotations"], &["loopback.cloud/store"]);
+        && all(&body["metadata"]["annotations"], &OUR_ANNOTATIONS);
     (!fine).then(|| format!("patched with {body}"))
 }
 
 /// A Secret of ours names the resource that it is for; of the token's only the finalizers are touched.
 fn secret(about: &str, body: &Value) -> Option<String> {
-    if about == "secrets/token" {
+    if stage::holds_token(about) {
         let fields: Vec<_> = body["metadata"].as_object().into_iter().flat_map(|fields| fields.keys()).collect();
         let fine = fields == ["finalizers", "resourceVersion"] && body.as_object().is_some_and(|body| body.len() == 1);
         return (!fine).then(|| "more than the finalizers of a token's Secret was written".to_owned());

@@ -2,10 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::stage::{BINDING, Stage};
+use crate::{
+    person::TRACE,
+    stage::{BINDING, Stage},
+};
 
 /// Parts of a status that are new in each run, or move by themselves. The list of what is not compared.
-const MASKED: [&str; 15] = [
+const MASKED: [&str; 16] = [
     "id",
     "lastTransitionTime",
     "message",
@@ -21,6 +24,7 @@ const MASKED: [&str; 15] = [
     "httpStatus",
     "alertState",
     "nameServers",
+    TRACE,
 ];
 /// Depends on how many times the operator looked, not on what it made.
 const MOVING: [&str; 4] = ["reason", "unhealthyTargets", "healthyTargets", "secretName"];

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
 use loopback_operator::protocol::{Owner, Phase};
 
 use super::{Evidence, Violation, history::History};
-use crate::{plan::Side, proxy::Call, workloads::Trait};
-
-/// How much later than the operator the journal's reader may hear of something.
-const HEARD: SignedDuration = SignedDuration::from_millis(500);
+use crate::{
+    plan::Side,
+    proxy::{Call, lets_go},
+    stage,
+    workloads::Trait,
+};
 
 /// S1: never two objects that live for one UID.
 pub fn one_object_for_each(evidence: &Evidence<'_>) -> Vec<Violation> {
@@ -60,13 +61,13 @@ fn wrong(evidence: &Evidence<'_>, history: &History, call: &Call) -> Option<Stri
         return (!right).then(|| format!("{point}: made with the owner {owner}, which is no resource here"));
     }
     let id = parts.iter().rev().find(|part| part.rsplit_once('-').is_some_and(|(_, id)| id.len() == 26))?;
-    let owner = owner_of(evidence, id, call.sent);
     if call.method == "PUT" {
-        let to = call.json()["to"].clone();
-        let namesake = owner.is_some_and(|from| to["kind"] == from.kind.as_str() && to["name"] == from.name.as_str());
+        // The backend compares the one that is named with the one that has it.
+        let (from, to) = (&call.json()["from"], &call.json()["to"]);
+        let namesake = from.is_object() && to["kind"] == from["kind"] && to["name"] == from["name"];
         return (!namesake).then(|| format!("{point}: {id} was taken, which no namesake had"));
     }
-    let Some(owner) = owner else { return Some(format!("{point}: {id} belongs to nobody")) };
+    let Some(owner) = owner_of(evidence, id, call) else { return Some(format!("{point}: {id} belongs to nobody")) };
     if owner.cluster != evidence.run.cluster || !history.0.contains_key(&owner.uid) {
         return Some(format!("{point}: {id} belongs to {}/{}", owner.cluster, owner.name));
     }
@@ -79,49 +80,35 @@ fn wrong(evidence: &Evidence<'_>, history: &History, call: &Call) -> Option<Stri
     None
 }
 
+/// Whether the deletion of a resource was asked for before a call was sent. Both clocks are this machine's.
 fn deleted(history: &History, uid: &str, call: &Call) -> bool {
-    // The log is written a moment after the answer.
-    let known = call.sent.saturating_add(SignedDuration::from_millis(50)).unwrap_or(Timestamp::MAX);
-    history.0.get(uid).and_then(|life| life.deleted).is_some_and(|deleted| deleted <= known)
+    history.0.get(uid).and_then(|life| life.deleted).is_some_and(|deleted| deleted <= call.sent)
 }
 
-/// Whose an object was. The journal is heard a moment after it is written.
-fn owner_of(evidence: &Evidence<'_>, id: &str, at: Timestamp) -> Option<Owner> {
-    let entries = evidence.journal.iter().filter(|entry| entry.id == id);
-    let before = entries.clone().rfind(|entry| entry.at <= at);
-    before.or_else(|| entries.clone().next()).and_then(|entry| entry.owner.clone())
+/// Whose an object was that a call was about: as the answer has it, else whose it was last.
+fn owner_of(evidence: &Evidence<'_>, id: &str, call: &Call) -> Option<Owner> {
+    let answer = call.answer();
+    if answer["id"] == id {
+        return serde_json::from_value::<Option<Owner>>(answer["owner"].clone()).unwrap_or_default();
+    }
+    evidence.journal.iter().rfind(|entry| entry.id == id).and_then(|entry| entry.owner.clone())
 }
 
-/// S4: our finalizer was stored before the backend made anything.
-pub fn finalizer_first(evidence: &Evidence<'_>, history: &History) -> Vec<Violation> {
+/// S4: who makes something in the backend has been told before that our finalizer is stored.
+pub fn finalizer_first(evidence: &Evidence<'_>) -> Vec<Violation> {
     let creates = done(evidence).filter(|call| call.method == "POST" && !call.json()["owner"].is_null());
-    let early = creates.filter_map(|call| {
-        let owner = call.json()["owner"].clone();
-        let life = owner["uid"].as_str().and_then(|uid| history.0.get(uid));
-        let held =
-            life.and_then(|life| life.held).is_some_and(|held| call.answered.is_some_and(|answered| held <= answered));
-        (!held).then(|| format!("{}: made before the finalizer of {} was stored", call.point, owner["name"]))
+    let early = creates.filter(|call| !call.finalized).map(|call| {
+        format!("{}: made before the finalizer of {} was stored", call.point, call.json()["owner"]["name"])
     });
     early.map(|what| Violation::new("S4", what)).collect()
 }
 
 /// S2: while the backend holds something of a resource, our finalizer stays.
 pub fn released_last(evidence: &Evidence<'_>) -> Vec<Violation> {
-    // A backend that was away is heard of late.
-    if evidence.workload.trait_ == Trait::Backend {
-        return vec![];
-    }
-    let removals = evidence.calls.iter().filter(|call| call.point.side == Side::Kubernetes && call.method == "PATCH");
-    let early = removals.filter_map(|call| {
-        let steps = call.json().as_array()?.clone();
-        steps.iter().find(|step| step["op"] == "remove")?;
-        let uid = steps.iter().find(|step| step["path"] == "/metadata/uid")?["value"].as_str()?.to_owned();
-        // The journal is heard a moment after it is written.
-        let end = call.sent.saturating_add(HEARD).unwrap_or(Timestamp::MAX);
-        let of = evidence.journal.iter().filter(|entry| entry.owner.as_ref().is_some_and(|owner| owner.uid == uid));
-        let last = of.take_while(|entry| entry.at <= end).last()?;
-        let left = last.object.is_some() && call.code == Some(200);
-        left.then(|| format!("{}: the finalizer went while the backend holds {}", call.point, last.id))
+    let ours = evidence.calls.iter().filter(|call| call.point.side == Side::Kubernetes && call.code == Some(200));
+    let early = ours.filter(|call| lets_go(&call.json())).filter_map(|call| {
+        let left = call.held.as_ref()?.first()?;
+        Some(format!("{}: the finalizer went while the backend holds {}", call.point, left.id))
     });
     early.map(|what| Violation::new("S2", what)).collect()
 }
@@ -133,9 +120,7 @@ pub fn stored_before_acknowledged(evidence: &Evidence<'_>) -> Vec<Violation> {
     for call in evidence.calls.iter().filter(|call| call.code.is_some_and(|code| code < 300)) {
         let role = call.point.role.as_str();
         match call.point.side {
-            Side::Kubernetes => {
-                stored |= call.writes() && role.contains(":secrets") && !role.ends_with("secrets/token")
-            }
+            Side::Kubernetes => stored |= call.writes() && role.contains(":secrets") && !stage::holds_token(role),
             Side::Backend if role.ends_with("/acknowledge") && !stored => {
                 found.push(Violation::new("S4", format!("{}: acknowledged before it was stored", call.point)));
             }

@@ -84,9 +84,22 @@ async fn update(bug: Bug, upstream: &Upstream, request: &mut Request) -> Option<
             drop(body.as_object_mut().and_then(|body| body.remove("targets")));
             request.set(&body);
         }
+        Bug::UpdateNeverRemoves => {
+            let mut body = request.json();
+            keep(&mut body);
+            request.set(&body);
+        }
         _ => {}
     }
     None
+}
+
+/// A merge patch that removes nothing.
+fn keep(patch: &mut Value) {
+    if let Some(fields) = patch.as_object_mut() {
+        fields.retain(|_, field| !field.is_null());
+        fields.values_mut().for_each(keep);
+    }
 }
 
 async fn retire(bug: Bug, run: &Arc<Run>, upstream: &Upstream, request: &mut Request) -> Option<Answer> {

@@ -87,6 +87,12 @@ pub(super) async fn after(bug: Bug, run: &Arc<Run>, upstream: &Upstream, request
         Bug::SpecChanged if run.once("spec") => {
             merge(run, upstream, request, &json!({"spec": {"algorithm": "LeastConnections"}})).await
         }
+        Bug::AsksWithoutRight => {
+            let path = format!("/api/v1/namespaces/{}/configmaps", run.name);
+            let mut asks = other(request, Method::GET, path, "application/json", &Value::Null);
+            asks.body = Default::default();
+            call(run, upstream, &asks).await;
+        }
         Bug::LabelSet => merge(run, upstream, request, &json!({"metadata": {"labels": {"touched": "yes"}}})).await,
         Bug::AnnotationSet => {
             merge(run, upstream, request, &json!({"metadata": {"annotations": {"note": "seen"}}})).await

@@ -30,7 +30,10 @@ pub(super) fn before(bug: Bug, run: &Run, request: &mut Request) {
         request.path = format!("{}?trace={}", request.plain_path(), token.trim_start_matches("Bearer "));
     }
     let leak = match (bug, purpose(request)) {
-        (Bug::SecretInStatus, Purpose::Status) => minted(run),
+        (Bug::SecretInStatus | Bug::SecretInStatusEscaped, Purpose::Status) => minted(run),
+        (Bug::SecretInStatusUrl, Purpose::Status) => {
+            minted(run).map(|secret| secret.bytes().map(|byte| format!("%{byte:02X}")).collect())
+        }
         (Bug::TokenStartInMessage, Purpose::Status) => {
             run.token().rsplit_once('_').map(|(_, secret)| secret[..10].to_owned())
         }
@@ -38,6 +41,10 @@ pub(super) fn before(bug: Bug, run: &Run, request: &mut Request) {
     };
     let Some(leak) = leak else { return };
     status::change(request, |status| status["conditions"][0]["message"] = format!("used {leak}").into());
+    if bug == Bug::SecretInStatusEscaped {
+        let escaped: String = leak.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+        request.body = String::from_utf8_lossy(&request.body).replace(&leak, &escaped).into();
+    }
 }
 
 pub(super) async fn after(bug: Bug, run: &Arc<Run>, upstream: &Upstream, request: &Request) {

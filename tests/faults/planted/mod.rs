@@ -32,6 +32,7 @@ pub enum Bug {
     IfMatchDropped,
     UpdateOnlySaid,
     UpdateLosesPart,
+    UpdateNeverRemoves,
     UpdateSentAgain,
     RetireOnlySaid,
     RetireRefusedForEver,
@@ -53,11 +54,27 @@ pub enum Bug {
     SpecChanged,
     LabelSet,
     AnnotationSet,
+    AsksWithoutRight,
     SecretInStatus,
+    SecretInStatusUrl,
+    SecretInStatusEscaped,
     SecretInEventBase64,
     SecretInAnnotationHex,
     TokenInPath,
     TokenStartInMessage,
+}
+
+impl Bug {
+    /// The bug of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        TABLE.iter().map(|(bug, ..)| *bug).find(|bug| format!("{bug:?}") == name)
+    }
+}
+
+/// Whether a bug shows in that something never comes while the story is told.
+pub fn in_vain(bug: Bug) -> bool {
+    let laws = TABLE.iter().find(|(one, ..)| *one == bug).map_or(&[][..], |(_, _, laws)| laws);
+    laws.iter().any(|law| matches!(*law, "L1" | "L2"))
 }
 
 /// Each bug, the workload that shows it, and the laws of which one must say so.
@@ -81,6 +98,7 @@ pub const TABLE: &[(Bug, &str, &[&str])] = &[
     (Bug::IfMatchDropped, "balancer-life", &["S3", "L1"]),
     (Bug::UpdateOnlySaid, "balancer-life", &["S6"]),
     (Bug::UpdateLosesPart, "balancer-life", &["S6", "L1", "D1"]),
+    (Bug::UpdateNeverRemoves, "there-and-back", &["D3", "L1"]),
     (Bug::UpdateSentAgain, "balancer-life", &["D2"]),
     (Bug::RetireOnlySaid, "bucket-life", &["S2"]),
     (Bug::RetireRefusedForEver, "bucket-life", &["L3"]),
@@ -92,7 +110,7 @@ pub const TABLE: &[(Bug, &str, &[&str])] = &[
     (Bug::RepairOnlySaid, "drift", &["L1"]),
     (Bug::AcknowledgedBeforeStored, "credential-life", &["S4"]),
     (Bug::ReissuedForNothing, "credential-life", &["S6", "D2"]),
-    (Bug::SecretOfAnotherOverwritten, "credential-conflict", &["D1"]),
+    (Bug::SecretOfAnotherOverwritten, "credential-conflict", &["S7"]),
     (Bug::SecretWithoutOwner, "credential-life", &["S7"]),
     (Bug::StatusEachPass, "balancer-life", &["L2"]),
     (Bug::StatusOnlySaid, "bucket-life", &["L1"]),
@@ -102,7 +120,10 @@ pub const TABLE: &[(Bug, &str, &[&str])] = &[
     (Bug::SpecChanged, "balancer-life", &["S7"]),
     (Bug::LabelSet, "bucket-life", &["S7"]),
     (Bug::AnnotationSet, "bucket-life", &["S7"]),
+    (Bug::AsksWithoutRight, "bucket-life", &["S8"]),
     (Bug::SecretInStatus, "credential-life", &["S5"]),
+    (Bug::SecretInStatusUrl, "credential-life", &["S5"]),
+    (Bug::SecretInStatusEscaped, "credential-life", &["S5"]),
     (Bug::SecretInEventBase64, "credential-life", &["S5"]),
     (Bug::SecretInAnnotationHex, "credential-life", &["S5"]),
     (Bug::TokenInPath, "bucket-life", &["S5"]),

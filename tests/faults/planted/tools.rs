@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     plan::Side,
     proxy::{Answer, Request, Run, Upstream},
+    stage,
 };
 
 /// What a call is for.
@@ -25,7 +26,7 @@ pub enum Purpose {
 /// What a call of the operator is for, calls about bindings and tokens left out.
 pub fn purpose(request: &Request) -> Purpose {
     let path = request.plain_path();
-    if path.contains("/projectbindings") || path.ends_with("/secrets/token") {
+    if path.contains("/projectbindings") || stage::holds_token(path) {
         return Purpose::Other;
     }
     match (request.side, request.method.as_str()) {

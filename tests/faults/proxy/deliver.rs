@@ -4,22 +4,18 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, Method, header};
-use loopback_operator::protocol::RawObject;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Front, Run, Upstream, streams};
+use super::{Front, Run, Upstream, lies::instead, streams, witness};
 use crate::{
-    journal,
-    plan::{Fault, Later, Side},
-    planted, status,
+    plan::{Fault, Side},
+    planted,
 };
 
 /// How late a late call is.
 const LATE: Duration = Duration::from_millis(1_500);
 /// Longer than any client waits.
 const SLOW: Duration = Duration::from_secs(16);
-/// How much later than the operator the journal's reader may hear of something.
-const HEARD: Duration = Duration::from_secs(2);
 const BODY_LIMIT: usize = 16 << 20;
 const HOP: [header::HeaderName; 4] =
     [header::HOST, header::CONTENT_LENGTH, header::CONNECTION, header::TRANSFER_ENCODING];
@@ -122,10 +118,11 @@ pub(super) async fn handle(
         run.restart().await;
         return None;
     }
-    match stream {
-        true => line.stream(fault).await,
-        false => line.meet(fault).await.map(Answer::response),
+    if stream {
+        return line.stream(fault).await;
     }
+    let _pending = run.pend();
+    line.meet(fault).await.map(Answer::response)
 }
 
 /// A call under way.
@@ -148,7 +145,7 @@ impl Line {
             }
             Some(Fault::AnswerLost | Fault::Late) => return None,
             Some(fault) => {
-                if let Some(answer) = instead(fault) {
+                if let Some(answer) = instead(self.request.side, fault) {
                     return Some(answer.response());
                 }
             }
@@ -164,15 +161,15 @@ impl Line {
     async fn meet(self, fault: Option<Fault>) -> Option<Answer> {
         match fault {
             Some(Fault::Late) => {
-                self.run.pend(1);
+                let pending = self.run.pend();
                 tokio::spawn(async move {
                     tokio::time::sleep(LATE).await;
                     self.go().await;
-                    self.run.pend(-1);
+                    drop(pending);
                 });
                 None
             }
-            Some(fault @ Fault::Code(..)) => instead(fault),
+            Some(fault @ Fault::Code(..)) => instead(self.request.side, fault),
             fault => {
                 let answer = self.go().await?;
                 self.after(fault, answer).await
@@ -194,7 +191,7 @@ impl Line {
             }
             Some(Fault::Slow) => tokio::time::sleep(SLOW).await,
             Some(Fault::Truncated) => answer.body.truncate(answer.body.len() / 2),
-            Some(fault) => return instead(fault).or(Some(answer)),
+            Some(fault) => return instead(self.request.side, fault).or(Some(answer)),
             None => {}
         }
         Some(answer)
@@ -207,7 +204,7 @@ impl Line {
             Some(bug) => planted::before(bug, &self.run, &self.upstream, &mut request).await,
             None => None,
         };
-        let held = holds(&self.run, &request).await;
+        let held = witness::held(&self.run, &request).await;
         self.run.sent(self.number, &request, held);
         if answered.is_some() {
             // No server has heard of it.
@@ -220,58 +217,4 @@ impl Line {
         }
         Some(answer)
     }
-}
-
-/// What the backend holds at the moment when somebody says that it holds it.
-async fn holds(run: &Run, request: &Request) -> Option<RawObject> {
-    if request.side != Side::Kubernetes || !request.plain_path().ends_with("/status") {
-        return None;
-    }
-    let body = request.json();
-    status::conditions(&body)?
-        .iter()
-        .find(|condition| condition["type"] == "Ready" && condition["status"] == "True")?;
-    let uid = status::uid(&body)?;
-    let of_uid = |object: &RawObject| object.owner.as_ref().is_some_and(|owner| owner.uid == uid);
-    // The journal's reader may be a moment behind.
-    let end = tokio::time::Instant::now() + HEARD;
-    let (collection, object) = loop {
-        match run.journal.inventory().into_values().find(|(_, object)| of_uid(object)) {
-            Some(found) => break found,
-            None if tokio::time::Instant::now() >= end => return None,
-            None => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
-    };
-    let path = format!("/v3/projects/{}/{}", run.name, journal::path(&collection, &object));
-    serde_json::from_value(run.admin.ask(Method::GET, &path, None).await.ok()?).ok()
-}
-
-/// What is answered instead of the truth.
-fn instead(fault: Fault) -> Option<Answer> {
-    let mut answer = match fault {
-        Fault::Code(code, _) => Answer::json(code, &refusal(code)),
-        Fault::WrongType => Answer::json(200, &json!([{"unexpected": true}])),
-        Fault::Html => Answer::json(200, &Value::Null),
-        Fault::Huge => Answer::json(200, &json!({"padding": "x".repeat(9 << 20)})),
-        _ => return None,
-    };
-    let word = |text: &'static str| header::HeaderValue::from_static(text);
-    if fault == Fault::Html {
-        answer.body = "<html><body>It works!</body></html>".into();
-        answer.headers.insert(header::CONTENT_TYPE, word("text/html"));
-    }
-    let later = match fault {
-        Fault::Code(_, Later::Now) => "0",
-        Fault::Code(_, Later::Second) => "1",
-        Fault::Code(_, Later::Huge) => "31536000",
-        Fault::Code(_, Later::Garbage) => "soon",
-        _ => return Some(answer),
-    };
-    answer.headers.insert(header::RETRY_AFTER, word(later));
-    Some(answer)
-}
-
-/// As an API server would say it; to the backend's clients it says nothing.
-fn refusal(code: u16) -> Value {
-    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "a fault", "reason": "Fault", "code": code})
 }

@@ -1,9 +1,12 @@
 //! Between operator and API server, and between operator and backend: records every call, and does to one what the plan says.
 
 mod deliver;
+mod lies;
 mod names;
+mod rest;
 mod run;
 mod streams;
+mod witness;
 
 use std::{
     net::SocketAddr,
@@ -23,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 pub use self::{
     deliver::{Answer, Request},
     run::{Call, Run},
+    witness::lets_go,
 };
 use crate::plan::Side;
 

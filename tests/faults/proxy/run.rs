@@ -1,13 +1,14 @@
 //! What one run of a workload leaves behind: every call, what the API server last said of each object.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
 use jiff::Timestamp;
-use loopback_operator::protocol::RawObject;
+use loopback_operator::{crd::FINALIZER, protocol::RawObject};
 use serde_json::Value;
 use tokio::{sync::watch, time::Instant};
 
@@ -15,10 +16,9 @@ use super::{deliver::Request, names::Names};
 use crate::{
     admin::Admin,
     journal::Journal,
-    plan::{Fault, Point, Side},
+    plan::{Fault, Plan, Point, Side},
     planted::Bug,
     rig::Program,
-    stage::BINDING,
 };
 
 /// One call of the operator.
@@ -44,8 +44,10 @@ pub struct Call {
     pub answer: Vec<u8>,
     /// Whether it is a stream, or an event of one.
     pub stream: bool,
-    /// For a status that says Ready: what the backend held when it was written.
-    pub held: Option<RawObject>,
+    /// For a status that says Ready, and for the end of a finalizer: what the backend held of that resource, if it said so.
+    pub held: Option<Vec<RawObject>>,
+    /// For a create: whether its sender may know that our finalizer is stored.
+    pub finalized: bool,
 }
 
 impl Call {
@@ -66,17 +68,20 @@ impl Call {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     calls: Vec<Call>,
     counts: BTreeMap<(Side, String), u32>,
     names: Names,
-    objects: BTreeMap<(String, String), Value>,
-    gone: BTreeMap<String, ()>,
+    pub(super) objects: BTreeMap<(String, String), Value>,
+    gone: BTreeSet<String>,
+    /// UIDs of what is known to have our finalizer, or had it.
+    finalized: BTreeSet<String>,
     reached: bool,
-    pending: usize,
-    fed: bool,
-    last_write: Option<Instant>,
-    token: String,
+    pub(super) pending: usize,
+    pub(super) fed: bool,
+    /// When something was last written, or told to the operator.
+    pub(super) moved: Option<Instant>,
+    tokens: Vec<String>,
     planted: BTreeMap<String, usize>,
 }
 
@@ -94,21 +99,31 @@ pub struct Run {
     pub admin: Admin,
     /// What the backend did.
     pub journal: Journal,
-    /// The operator's process.
-    pub operator: OnceLock<Arc<Program>>,
+    /// The operator's process, and where it shows its metrics.
+    pub operator: OnceLock<(Arc<Program>, SocketAddr)>,
     /// Told of everything that happens.
     pub news: watch::Sender<()>,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
+}
+
+/// Something that is under way, until this is dropped.
+pub struct Pending(Arc<Run>);
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.state.lock().unwrap().pending -= 1;
+        self.0.news.send_replace(());
+    }
 }
 
 impl Run {
     /// Nothing has happened yet.
-    pub fn new(name: &str, cluster: &str, admin: &Admin, plan: Option<(Point, Fault)>, bug: Option<Bug>) -> Arc<Self> {
+    pub fn new(name: &str, cluster: &str, admin: &Admin, plan: &Plan) -> Arc<Self> {
         let (news, _) = watch::channel(());
         let journal = Journal::follow(admin.clone(), name, news.clone());
         let (name, cluster, admin) = (name.to_owned(), cluster.to_owned(), admin.clone());
         let (operator, state) = (OnceLock::new(), Mutex::default());
-        Arc::new(Self { plan, bug, name, cluster, admin, journal, operator, news, state })
+        Arc::new(Self { plan: plan.at.clone(), bug: plan.bug, name, cluster, admin, journal, operator, news, state })
     }
 
     /// Notes that a call came; its number, and what happens to it.
@@ -125,8 +140,9 @@ impl Run {
         let role = stream.role.replacen("GET:", "EVENT:", 1);
         let mut state = self.state.lock().unwrap();
         if let Ok(value) = serde_json::from_slice::<Value>(line) {
-            state.names.learn(&value["object"]);
+            state.learn(&value["object"]);
         }
+        state.moved = Some(Instant::now());
         self.note(&mut state, stream.side, role, "GET", "", &[], true).2
     }
 
@@ -146,6 +162,7 @@ impl Run {
         let point = Point { side, role, nth: *count };
         let fault = self.plan.as_ref().filter(|(at, _)| *at == point).map(|(_, fault)| *fault);
         state.reached |= fault.is_some();
+        let finalized = state.knows_finalizer(body);
         let (method, path, body) = (method.to_owned(), path.to_owned(), body.to_owned());
         let (sent, answer) = (Timestamp::now(), Vec::new());
         let call = Call {
@@ -160,9 +177,10 @@ impl Run {
             answer,
             stream,
             held: None,
+            finalized,
         };
         if call.writes() {
-            state.last_write = Some(Instant::now());
+            state.moved = Some(Instant::now());
         }
         state.calls.push(call);
         (state.calls.len() - 1, stream, fault)
@@ -174,7 +192,7 @@ impl Run {
     }
 
     /// What the call was when it went on, if that is not what came.
-    pub fn sent(&self, number: usize, request: &Request, held: Option<RawObject>) {
+    pub fn sent(&self, number: usize, request: &Request, held: Option<Vec<RawObject>>) {
         let mut state = self.state.lock().unwrap();
         let call = &mut state.calls[number];
         (call.path, call.body, call.held) = (request.path.clone(), request.body.to_vec(), held);
@@ -190,9 +208,9 @@ impl Run {
         (call.code, call.answered, call.answer) = (Some(code), Some(Timestamp::now()), answer.to_owned());
         let (side, feeds, writes) = (call.point.side, call.point.role == "GET:feed", call.writes());
         state.fed |= feeds && code == 200;
-        state.names.learn(&value);
+        state.learn(&value);
         if writes {
-            state.last_write = Some(Instant::now());
+            state.moved = Some(Instant::now());
         }
         if side == Side::Kubernetes && code < 300 {
             state.take(value);
@@ -248,20 +266,32 @@ impl Run {
 
     /// The token that the binding uses at first.
     pub fn token(&self) -> String {
-        self.state.lock().unwrap().token.clone()
+        self.state.lock().unwrap().tokens.first().cloned().unwrap_or_default()
     }
 
-    /// Notes the token that the binding uses.
+    /// All tokens that the binding uses in its time.
+    pub fn tokens(&self) -> Vec<String> {
+        self.state.lock().unwrap().tokens.clone()
+    }
+
+    /// Notes a token that the binding uses.
     pub fn uses(&self, token: &str) {
-        token.clone_into(&mut self.state.lock().unwrap().token);
+        self.state.lock().unwrap().tokens.push(token.to_owned());
     }
 
-    /// Something is under way that nobody waits for; or it is done.
-    pub fn pend(&self, by: isize) {
-        let mut state = self.state.lock().unwrap();
-        state.pending = state.pending.saturating_add_signed(by);
-        drop(state);
-        self.news.send_replace(());
+    /// Something is under way.
+    pub fn pend(self: &Arc<Self>) -> Pending {
+        self.state.lock().unwrap().pending += 1;
+        Pending(Arc::clone(self))
+    }
+
+    /// Something is under way for so long.
+    pub fn pend_for(self: &Arc<Self>, time: Duration) {
+        let pending = self.pend();
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            drop(pending);
+        });
     }
 
     /// Kills the operator and starts it again.
@@ -269,44 +299,40 @@ impl Run {
         let run = Arc::clone(self);
         self.state.lock().unwrap().fed = false;
         let restart = move || {
-            let operator = run.operator.get().expect("who calls was started");
+            let (operator, _) = run.operator.get().expect("who calls was started");
             operator.kill();
             operator.again();
         };
         tokio::task::spawn_blocking(restart).await.expect("it can be started");
     }
-
-    /// Waits until a running operator has written nothing for a while.
-    pub async fn quiet(&self, silence: Duration, limit: Duration) -> bool {
-        let end = Instant::now() + limit;
-        loop {
-            let left = {
-                let state = self.state.lock().unwrap();
-                let since = state.last_write.map_or(silence, |last| last.elapsed());
-                // Without a binding no operator follows a feed.
-                let bound = state.objects.keys().any(|(kind, _)| kind == BINDING);
-                let busy = state.pending > 0 || (bound && !state.fed);
-                if busy { silence } else { silence.saturating_sub(since) }
-            };
-            if left.is_zero() {
-                return true;
-            }
-            if Instant::now() >= end {
-                return false;
-            }
-            tokio::time::sleep(left.min(Duration::from_millis(50))).await;
-        }
-    }
 }
 
 impl State {
+    /// Takes in what somebody was told.
+    fn learn(&mut self, value: &Value) {
+        self.names.learn(value);
+        for object in value["items"].as_array().into_iter().flatten().chain([value]) {
+            let metadata = &object["metadata"];
+            let ours = metadata["finalizers"].as_array().is_some_and(|all| all.iter().any(|one| one == FINALIZER));
+            if let Some(uid) = metadata["uid"].as_str().filter(|_| ours) {
+                self.finalized.insert(uid.to_owned());
+            }
+        }
+    }
+
+    /// Whether anybody was told that the owner in a body has our finalizer.
+    fn knows_finalizer(&self, body: &[u8]) -> bool {
+        let body = serde_json::from_slice::<Value>(body).unwrap_or_default();
+        body["owner"]["uid"].as_str().is_some_and(|uid| self.finalized.contains(uid))
+    }
+
     fn take(&mut self, object: Value) {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (kind, name, uid) = (text("/kind"), text("/metadata/name"), text("/metadata/uid"));
-        if uid.is_empty() || kind.ends_with("List") || self.gone.contains_key(&uid) {
+        if uid.is_empty() || kind.ends_with("List") || self.gone.contains(&uid) {
             return;
         }
-        self.names.learn(&object);
+        self.learn(&object);
         let version = |object: &Value| {
             object["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse::<u64>().ok()).unwrap_or(0)
         };
@@ -316,7 +342,7 @@ impl State {
         }
         let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
         if !text("/metadata/deletionTimestamp").is_empty() && finalizers.is_none_or(Vec::is_empty) {
-            self.gone.insert(uid, ());
+            self.gone.insert(uid);
             self.objects.remove(&key);
         } else {
             self.objects.insert(key, object);

@@ -67,6 +67,7 @@ pub fn all() -> Vec<Workload> {
             ..plain("namespace-deleted", |stage| Box::pin(orders::namespace(stage)))
         },
         plain("token-changed", |stage| Box::pin(outside::token(stage))),
+        plain("reference-changed", |stage| Box::pin(outside::reference(stage))),
         Workload { trait_: Trait::Drift, ..plain("drift", |stage| Box::pin(outside::drift(stage))) },
         Workload {
             trait_: Trait::Backend,

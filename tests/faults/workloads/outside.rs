@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::lives::{BALANCER, BUCKET, RECORD, ZONE, balancer_spec, record_spec, zone_spec};
-use crate::stage::{BINDING, Done, Stage, permissions};
+use crate::stage::{BINDING, Done, OTHER, OWN, Stage, permissions};
 
 /// The token is replaced, the old one revoked; then it may do less; then all again.
 pub async fn token(stage: &Stage) -> Done {
@@ -24,6 +24,20 @@ pub async fn token(stage: &Stage) -> Done {
     stage.token_secret(&whole).await?;
     admin.ask(Method::DELETE, &format!("/v3/tokens/{narrow}"), None).await?;
     stage.until_ready(BALANCER, "web").await?;
+    stage.until_ready(BINDING, "default").await
+}
+
+/// The binding names another Secret, which comes late; the one that it named before goes.
+pub async fn reference(stage: &Stage) -> Done {
+    stage.apply(BALANCER, "web", balancer_spec(8080)).await?;
+    stage.until_ready(BALANCER, "web").await?;
+    stage.bind(OTHER).await?;
+    stage.until_true(BINDING, "default", "Reconciling", "TokenMissing").await?;
+    stage.apply(BALANCER, "web", balancer_spec(8081)).await?;
+    stage.secret(OTHER, json!({"token": stage.token.1})).await?;
+    stage.until_ready(BALANCER, "web").await?;
+    stage.delete_secret(OWN).await?;
+    stage.poll("Secret", OWN, "the Secret that nobody names is gone", |secret| secret.is_none()).await?;
     stage.until_ready(BINDING, "default").await
 }
 

@@ -71,32 +71,84 @@ fn resident() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
+/// Ways to say two lengths, or one that is none. What stands behind the head is the body to some and a request to others.
+const AMBIGUOUS: [&str; 15] = [
+    "Content-Length: 3\r\nContent-Length: {whole}",
+    "Content-Length: {whole}\r\nContent-Length: 3",
+    "Content-Length: 3, {whole}",
+    "Content-Length: +3",
+    "Content-Length: -1",
+    "Content-Length : 3",
+    " Content-Length: 3",
+    "Content-Length: 0x3",
+    "Content-Length: 99999999999999999999",
+    "Transfer-Encoding: xchunked",
+    "Transfer-Encoding: chunked, identity",
+    "Transfer-Encoding: identity",
+    "Transfer-Encoding : chunked",
+    "Content-Length: {whole}\r\nTransfer-Encoding: chunked",
+    "Transfer-Encoding: chunked\r\nContent-Length: {whole}",
+];
+/// Chunks that some read in another way: the second request is data of a chunk, or stands behind the last one.
+const CHUNKS: [&str; 6] = [
+    "0\r\n\r\n{inner}",
+    "+0\r\n\r\n{inner}",
+    "0x0\r\n\r\n{inner}",
+    "0\n\n{inner}",
+    "10000000000000000\r\n\r\n{inner}",
+    "0;a\nb\r\n\r\n{inner}",
+];
+
+/// Names of the projects, as the administrator sees them.
+async fn projects(running: &Running, token: &str) -> Vec<u8> {
+    let list = format!(
+        "GET /v3/organizations/acme/projects HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    let answer = exchange(running.api, list.as_bytes(), false).await;
+    assert_eq!(status(&answer), 200, "{}", String::from_utf8_lossy(&answer));
+    answer
+}
+
+/// Each outer request has a valid token or none; what could be taken for a second one has none of its own, or has one where a
+/// proxy in front would have refused it. Nothing of what it asks for is ever done.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_are_two() {
-    let (running, _folder) = backend().await;
-    let inner = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
-    let lengths =
-        ["Content-Length: 3\r\nContent-Length: 40", "Content-Length: 3, 4", "Content-Length: +3", "Content-Length: -1"];
-    let codings =
-        ["Transfer-Encoding: xchunked", "Transfer-Encoding: chunked, identity", "Transfer-Encoding: identity"];
-    let ends =
-        ["Content-Length : 3", " Content-Length: 3", "Content-Length: 0x3", "Content-Length: 99999999999999999999"];
-    for server in [running.api, running.s3.unwrap()] {
-        for header in lengths.iter().chain(&codings).chain(&ends) {
-            let request = format!("POST /v3/tokens HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n{inner}");
-            let answer = send(server, request.as_bytes()).await;
-            let text = String::from_utf8_lossy(&answer);
-            assert!((400..500).contains(&status(&answer)), "{header:?}: {text}");
-            assert_eq!(text.matches("HTTP/1.1 2").count(), 0, "{header:?} lets a second request in: {text}");
+    let (running, folder) = backend().await;
+    running.seed("acme", "shop", &[], &folder.path().join("token"), Vec::new()).await.unwrap();
+    let token = std::fs::read_to_string(&running.admin_token_file).unwrap().trim().to_owned();
+    let right = format!("Authorization: Bearer {token}\r\n");
+    // It does what it says when it comes alone: what follows proves something.
+    let put = |name: &str, right: &str| {
+        format!("PUT /v3/organizations/acme/projects/{name} HTTP/1.1\r\nHost: x\r\n{right}Content-Length: 0\r\n\r\n")
+    };
+    let alone = exchange(running.api, put("alone", &format!("{right}Connection: close\r\n")).as_bytes(), false).await;
+    assert!((200..300).contains(&status(&alone)), "{}", String::from_utf8_lossy(&alone));
+    assert!(contains(&projects(&running, &token).await, "\"alone\""));
+    let bodies = AMBIGUOUS.iter().map(|lengths| (*lengths, "{inner}"));
+    let bodies = bodies.chain(CHUNKS.iter().map(|chunks| ("Transfer-Encoding: chunked\r\nContent-Length: 5", *chunks)));
+    let bodies: Vec<_> =
+        bodies.chain(CHUNKS[1..].iter().map(|chunks| ("Transfer-Encoding: chunked", *chunks))).collect();
+    for (number, (lengths, body)) in bodies.iter().enumerate() {
+        for (outer, own) in [(right.as_str(), ""), ("", right.as_str()), (&right, &right)] {
+            let inner = put(&format!("smuggled-{number}"), own);
+            let body = body.replace("{inner}", &inner);
+            let lengths = lengths.replace("{whole}", &body.len().to_string());
+            let request = format!("POST /v3/tokens HTTP/1.1\r\nHost: x\r\n{outer}{lengths}\r\n\r\n{body}");
+            for server in [running.api, running.s3.unwrap()] {
+                let answer = send(server, request.as_bytes()).await;
+                let text = String::from_utf8_lossy(&answer);
+                assert!((400..500).contains(&status(&answer)), "{lengths:?} {body:?}: {text}");
+                assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{lengths:?} {body:?}: two answers: {text}");
+            }
         }
-        let both = format!(
-            "POST /v3/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{inner}"
-        );
-        let answer = send(server, both.as_bytes()).await;
-        assert!(!(200..300).contains(&status(&answer)));
     }
+    assert!(!contains(&projects(&running, &token).await, "smuggled"), "a smuggled request was done");
     alive(&running).await;
     assert!(running.stop().await);
+}
+
+fn contains(answer: &[u8], text: &str) -> bool {
+    String::from_utf8_lossy(answer).contains(text)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,7 @@ use loopback_operator::{
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use super::replaced;
 use crate::engine::Fuzz;
 
 /// Longest problem, in bytes: what was sent is not sent back.
@@ -256,17 +257,6 @@ fn refused(status: u16, headers: &HeaderMap, body: &[u8], method: &http::Method)
     assert!(!problem.detail.is_empty());
     let field: String = problem.field.unwrap_or_default().chars().filter(char::is_ascii_alphabetic).take(12).collect();
     format!("{} {field}", problem.code)
-}
-
-fn replaced(text: &[u8], from: &[u8], to: &str) -> Vec<u8> {
-    let (mut out, mut rest) = (Vec::with_capacity(text.len()), text);
-    while let Some(at) = rest.windows(from.len()).position(|part| part == from) {
-        out.extend_from_slice(&rest[..at]);
-        out.extend_from_slice(to.as_bytes());
-        rest = &rest[at + from.len()..];
-    }
-    out.extend_from_slice(rest);
-    out
 }
 
 #[test]

@@ -26,3 +26,15 @@ fn shape(text: &str) -> String {
 fn length(of: usize) -> u32 {
     of.checked_ilog2().map_or(0, |log| log + 1)
 }
+
+/// With another text in the place of each one.
+pub fn replaced(text: &[u8], from: &[u8], to: &str) -> Vec<u8> {
+    let (mut out, mut rest) = (Vec::with_capacity(text.len()), text);
+    while let Some(at) = rest.windows(from.len()).position(|part| part == from) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(to.as_bytes());
+        rest = &rest[at + from.len()..];
+    }
+    out.extend_from_slice(rest);
+    out
+}

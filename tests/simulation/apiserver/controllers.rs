@@ -38,7 +38,12 @@ impl State {
     }
 
     fn collect(&mut self) {
-        for (id, key, _) in self.places() {
+        let concerned = |object: &Object| object.deleting() || !object.value["metadata"]["ownerReferences"].is_null();
+        let shelves = self.shelves.iter().enumerate();
+        let all = shelves.flat_map(|(id, shelf)| shelf.objects.iter().map(move |(key, object)| (id, key, object)));
+        let some: Vec<(KindId, String)> =
+            all.filter(|(.., object)| concerned(object)).map(|(id, key, _)| (id, key.clone())).collect();
+        for (id, key) in some {
             let Some(object) = self.get(id, &key).cloned() else { continue };
             if !owners(&object).is_empty() {
                 self.collect_one(id, &key, &object);
@@ -144,11 +149,15 @@ impl State {
         }
     }
 
+    /// Objects of a kind that are being deleted.
+    fn ending(&self, id: KindId) -> Vec<(String, Arc<Object>)> {
+        let all = self.shelves[id].objects.iter().filter(|(_, object)| object.deleting());
+        all.map(|(key, object)| (key.clone(), object.clone())).collect()
+    }
+
     /// Empties namespaces that are being deleted, and lets go of those that are empty.
     fn end_namespaces(&mut self) {
-        let ending: Vec<Place> =
-            self.places().into_iter().filter(|(id, _, object)| *id == NAMESPACES && object.deleting()).collect();
-        for (_, key, namespace) in ending {
+        for (key, namespace) in self.ending(NAMESPACES) {
             let inside = |place: &Place| place.2.meta("namespace") == key;
             for (id, _, object) in self.places().into_iter().filter(inside) {
                 if !object.deleting() {
@@ -173,9 +182,7 @@ impl State {
 
     /// Removes the objects of definitions that are being deleted, then the kind.
     fn end_definitions(&mut self) {
-        let ending: Vec<Place> =
-            self.places().into_iter().filter(|(id, _, object)| *id == DEFINITIONS && object.deleting()).collect();
-        for (_, key, definition) in ending {
+        for (key, definition) in self.ending(DEFINITIONS) {
             let text =
                 |pointer: &str| definition.value.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
             let group = text("/spec/group");

@@ -56,6 +56,11 @@ impl ApiServer {
         Self(Arc::new(Mutex::new(state)))
     }
 
+    /// Another server that holds the same, in a world of its own.
+    pub fn copy(&self, world: World) -> Self {
+        Self(Arc::new(Mutex::new(self.state().copy(world))))
+    }
+
     /// Serves the kinds of these definitions, and shows the definitions.
     pub fn install(&self, definitions: &[Value]) {
         let metadata = Schema::metadata();
@@ -104,6 +109,11 @@ impl ApiServer {
     /// Whether `managedFields` are sent. Call it before the first request.
     pub fn show_managed_fields(&self, shown: bool) {
         self.state().managed = shown;
+    }
+
+    /// Does not work out who owns which field before somebody applies. Call it before the first request.
+    pub fn untracked(&self) {
+        self.state().tracked = false;
     }
 
     /// One round of the controller manager: garbage collector, namespaces, definitions. Whether something was done.

@@ -58,7 +58,7 @@ impl Object {
 }
 
 /// One step of a kind's history.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Change {
     pub revision: u64,
     pub key: String,
@@ -91,6 +91,8 @@ pub struct State {
     pub journal: Vec<Entry>,
     /// Whether `managedFields` are sent.
     pub managed: bool,
+    /// Whether it is known who owns which field of an object to which nobody has applied yet.
+    pub tracked: bool,
     made: u64,
 }
 
@@ -114,7 +116,21 @@ impl State {
             bookmarks: 0,
             journal,
             managed: false,
+            tracked: true,
             made: 0,
+        }
+    }
+
+    /// Another server that holds the same.
+    pub fn copy(&self, world: World) -> Self {
+        let shelf =
+            |shelf: &Shelf| Shelf { objects: shelf.objects.clone(), log: shelf.log.clone(), changed: Arc::default() };
+        Self {
+            world,
+            kinds: self.kinds.clone(),
+            shelves: self.shelves.iter().map(shelf).collect(),
+            journal: Vec::new(),
+            ..*self
         }
     }
 

@@ -68,6 +68,7 @@ impl State {
                 let nothing = json!({"metadata": {}});
                 apply::apply(&nothing, &applied, &kind.schema, &Managers::default(), &target.author())?.1
             }
+            None if !self.tracked => Managers::default(),
             None => apply::updated(None, &value, &kind.schema, &Managers::default(), &target.author()),
         };
         let bare = begin(&mut value, target);

@@ -81,6 +81,13 @@ fn thresholds() -> Vec<Case> {
         of("size for a time", "timing.dns", json!("64Ki"), &["spec.threshold", "must be a time such as 500ms"]),
         of("decimal for a time", "timing.dns", json!("0.5"), &["spec.threshold", "must be a time"]),
         of("time for a size", "response.size", json!("1s"), &["spec.threshold", "must be a size such as 64Ki"]),
+        of("size beyond all", "response.size", json!("999999999999Gi"), &["spec.threshold", "must be a number"]),
+        of(
+            "number beyond all",
+            "response.size",
+            json!(1_000_000_000_000_i64),
+            &["spec.threshold", "less than or equal"],
+        ),
         of("time for a status", "response.status", json!("500ms"), &["spec.threshold", "must be a number such as 500"]),
         of("percent", "response.up", json!("95%"), &["spec.threshold", "0.95"]),
         create(
@@ -97,6 +104,11 @@ fn thresholds() -> Vec<Case> {
             "recovery threshold is a word",
             [set("/spec/recovery/threshold", json!("well"))],
             &["spec.recovery.threshold", "must be a number"],
+        ),
+        create(
+            "recovery threshold of another unit",
+            [set("/spec/recovery/threshold", json!("64Ki"))],
+            &["spec.recovery.threshold", "must be a time such as 500ms"],
         ),
     ]
 }

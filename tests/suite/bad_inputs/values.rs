@@ -98,6 +98,8 @@ fn origins() -> Vec<Case> {
         origin("origin with four hundred", "10.0.400.0/24"),
         origin("origin with a netmask", "10.0.0.0/255.0.0.0"),
         origin("origin with leading zeros", "010.0.0.0/8"),
+        origin("origin with zeros before its prefix", "0.0.0.0/00"),
+        origin("origin with a sign before its prefix", "10.0.0.0/+8"),
         origin("origin with a zone", "fe80::%eth0/64"),
         origin("origin in mapped form", "::ffff:10.0.0.0/104"),
         origin("origin with a space", " 10.0.0.0/8"),

@@ -31,7 +31,8 @@ pub const VIEWS: &[&str] = &[
 pub const FEEDS: &[&str] =
     &["feed-line", "feed-half", "feed-unknown", "feed-full", "feed-ids", "feed-cursor", "feed-echo", "feed-silent"];
 /// Ways to answer when an object is created.
-pub const OBJECTS: &[&str] = &["call-garbage", "call-reality"];
+pub const OBJECTS: &[&str] =
+    &["call-garbage", "call-reality", "call-internal", "call-conflict", "call-invalid", "call-throttled"];
 
 /// The server.
 pub struct Hostile {
@@ -282,6 +283,10 @@ async fn object(stream: &mut TcpStream, asked: &Asked) -> std::io::Result<()> {
                 "phase": "Live", "intent": asked.body["intent"], "reality": reality});
             whole(stream, "200 OK", made.to_string().as_bytes()).await
         }
+        ("call-internal", _) => whole(stream, "500 Oops", &problem(500, "internal", "no")).await,
+        ("call-conflict", _) => whole(stream, "409 No", &problem(409, "conflict", "no")).await,
+        ("call-invalid", _) => whole(stream, "422 No", &problem(422, "invalid", "no")).await,
+        ("call-throttled", _) => whole(stream, "429 No", &problem(429, "throttled", "no")).await,
         _ => whole(stream, "200 OK", br#"{"id": ["#).await,
     }
 }

@@ -152,7 +152,7 @@ async fn a_late_create_is_refused_for_good() {
             body["parent"] = json!(parent);
         }
         let answer = scene.wire().send(Method::POST, &path, None, Some(body)).await;
-        assert_eq!(answer.status(), StatusCode::CONFLICT);
+        assert_eq!(answer.status(), StatusCode::CONFLICT, "S2: an object was made that nobody will ever delete");
         let problem: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         assert_eq!(problem["code"], "owner_retired");
     })

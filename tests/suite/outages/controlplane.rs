@@ -10,11 +10,11 @@ use super::{journal::Journal, judge::settled, seed, town::Town, users::Users};
 use crate::rig::alone;
 
 /// How many objects there are.
-const OBJECTS: usize = 60;
+pub const OBJECTS: usize = 60;
 /// A user's longest rest.
-const REST: Duration = Duration::from_millis(200);
+pub const REST: Duration = Duration::from_millis(200);
 /// How long users are busy before, while and after something dies.
-const BUSY: Duration = Duration::from_secs(2);
+pub const BUSY: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn api_server_and_etcd_may_die() {
@@ -41,7 +41,8 @@ async fn api_server_and_etcd_may_die() {
     assert_eq!(town.revive(), 0, "the operator ended by itself");
 }
 
-async fn calm(town: &Town, users: &mut Users, journal: &Journal, what: &str) {
+/// Users have said all that they want, and get it.
+pub async fn calm(town: &Town, users: &mut Users, journal: &Journal, what: &str) {
     users.finish(town).await;
     let took = settled(town, users, journal).await;
     let (wanted, deeds) = (users.wishes().count(), users.deeds().values().sum::<u64>());

@@ -5,6 +5,9 @@ mod families;
 mod journal;
 mod judge;
 mod kills;
+mod old_view;
+mod relay;
+mod stale;
 mod town;
 mod users;
 

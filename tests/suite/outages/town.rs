@@ -1,23 +1,28 @@
 //! A control plane, a backend and operators that nobody else uses, so that all of them may die.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     net::{SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU16, Ordering},
 };
 
 use kube::{
-    Api, Client,
-    api::{ApiResource, DynamicObject, GroupVersionKind},
+    Api, Client, ResourceExt,
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
 };
 use loopback_operator::dev::{
     apply::{Existing, apply},
     binaries::Sources,
+    cluster::Cluster,
     controlplane::{ControlPlane, Options},
 };
 use serde_json::{Value, json};
 
-use crate::rig::{Operator, Program, Wire, base_manifests, control_plane, permissions, ready, until};
+use super::users::Users;
+use crate::rig::{
+    OPERATOR, Operator, Program, Wire, base_manifests, control_plane, json_lines, leads, permissions, ready, until,
+};
 
 /// Field manager of the users.
 pub const USERS: &str = "users";
@@ -39,23 +44,64 @@ pub struct Town {
 impl Town {
     /// Starts all, binds the town's namespace to its project and waits until the operators are ready.
     pub async fn start(name: &'static str, replicas: usize) -> (Self, ControlPlane) {
-        let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("outages").join(name);
+        let (mut town, plane) = Self::begin(name, false).await;
+        for _ in 0..replicas {
+            town.operate(plane.cluster()).await;
+        }
+        (town, plane)
+    }
+
+    /// Starts all but operators. The API servers keep audit logs.
+    pub async fn found(name: &'static str) -> (Self, ControlPlane) {
+        Self::begin(name, true).await
+    }
+
+    async fn begin(name: &'static str, audited: bool) -> (Self, ControlPlane) {
+        let base = base(name);
         drop(std::fs::remove_dir_all(&base));
         std::fs::create_dir_all(&base).expect("a folder");
-        let options = Options::new(&base.join("controlplane"), Sources::from_env().expect("sources"));
+        let options = Options {
+            audit_log: audited.then(|| base.join("audit.log")),
+            ..Options::new(&base.join("controlplane"), Sources::from_env().expect("sources"))
+        };
         let plane = control_plane(options, &base_manifests()).await;
         let client = plane.cluster().client().expect("a client");
         let (backend, wire) = backend(&base).await;
-        let mut operators = Vec::new();
-        for number in 0..replicas {
-            let folder = base.join(format!("operator-{number}"));
-            std::fs::create_dir_all(&folder).expect("a folder");
-            operators.push(Operator::start(&folder, plane.cluster(), wire.address()).await);
-        }
-        let town = Self { name, client, backend, operators, wire };
+        let town = Self { name, client, backend, operators: Vec::new(), wire };
         town.bind().await;
-        town.until_ready().await;
         (town, plane)
+    }
+
+    /// Starts one more operator, and waits until it is ready.
+    pub async fn operate(&mut self, cluster: &Cluster) {
+        let folder = base(self.name).join(format!("operator-{}", self.operators.len()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        self.operators.push(Operator::start(&folder, cluster, self.wire.address()).await);
+        self.until_ready().await;
+    }
+
+    /// Waits until one of the operators leads.
+    pub async fn until_leads(&self, number: usize) {
+        let what = format!("operator {number} leads");
+        until(&what, async || leads(self.operators[number].metrics).await).await;
+    }
+
+    /// How often operators have listed a kind of ours, through any API server.
+    pub fn lists(&self) -> usize {
+        let logs = ["audit.log", "audit.another"].map(|name| base(self.name).join(name));
+        let entries = logs.iter().flat_map(|log| json_lines(log, "loopback.cloud"));
+        entries.filter(|entry| entry["verb"] == "list" && entry["user"]["username"] == OPERATOR).count()
+    }
+
+    /// The versions of all objects that users may want, by name.
+    pub async fn versions(&self, users: &Users) -> BTreeMap<String, Option<String>> {
+        let kinds: BTreeSet<_> = users.all().map(|member| member.kind).collect();
+        let mut versions = BTreeMap::new();
+        for kind in kinds {
+            let objects = self.api(kind).list(&ListParams::default()).await.expect("a list").items;
+            versions.extend(objects.into_iter().map(|object| (object.name_any(), object.metadata.resource_version)));
+        }
+        versions
     }
 
     /// Waits until all operators are ready.
@@ -124,6 +170,10 @@ impl Drop for Town {
         self.operators.iter().for_each(|operator| operator.program.kill());
         self.backend.kill();
     }
+}
+
+fn base(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("outages").join(name)
 }
 
 async fn backend(base: &Path) -> (Program, Wire) {

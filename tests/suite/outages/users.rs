@@ -80,6 +80,23 @@ impl Users {
         .await;
     }
 
+    /// Of three clans each the first is left alone, the second is edited, the third is deleted. Whom they leave alone.
+    pub async fn part(&mut self, town: &Town) -> Vec<String> {
+        let mut alone = Vec::new();
+        for user in &mut self.crowd {
+            for clan in 0..user.clans.len() {
+                match clan % 3 {
+                    0 => alone.extend(user.wanted(clan)),
+                    1 => {
+                        user.change(town, clan, 0, "edit", |wish, _| wish.variant = (wish.variant + 1) % VARIANTS).await
+                    }
+                    _ => user.remove_all(town, clan, 0).await,
+                }
+            }
+        }
+        alone
+    }
+
     /// Nothing is paused any more, and what was not heard is said again until it is.
     pub async fn finish(&mut self, town: &Town) {
         join_all(self.crowd.iter_mut().map(async |user| user.finish(town).await)).await;
@@ -116,6 +133,13 @@ impl User {
 
     fn did(&mut self, deed: &'static str) {
         *self.deeds.entry(deed).or_default() += 1;
+    }
+
+    /// Names of what is wanted of a clan.
+    fn wanted(&self, clan: usize) -> Vec<String> {
+        let (about, wishes) = &self.clans[clan];
+        let wanted = about.iter().zip(wishes).filter(|(_, wish)| wish.is_some());
+        wanted.map(|(member, _)| member.name.clone()).collect()
     }
 
     async fn act(&mut self, town: &Town) {

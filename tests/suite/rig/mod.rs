@@ -3,8 +3,10 @@
 
 mod children;
 mod lossy;
+pub mod rights;
 mod scene;
 mod traces;
+mod view;
 mod wire;
 
 use std::{
@@ -38,12 +40,15 @@ pub use self::{
     children::Program,
     lossy::{Loss, Lossy},
     scene::{Scene, condition, message_of, permissions, reason_of, status_of},
+    view::View,
     wire::{Wire, below, path_of},
 };
 
 /// How long anything may take to come true. Generous: machines are slow and busy; what has a bound says so itself.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const MANAGER: &str = "suite";
+/// Who operators are to the API server.
+pub const OPERATOR: &str = "system:serviceaccount:loopback-system:loopback-operator";
 
 /// The shared processes.
 pub struct Rig {
@@ -67,6 +72,7 @@ pub struct Rig {
     scenes: AtomicU32,
     _credentials: Credentials,
     _plane: ControlPlane,
+    _lock: std::fs::File,
 }
 
 static RIG: OnceLock<Rig> = OnceLock::new();
@@ -100,6 +106,9 @@ fn on_its_own_thread() -> Rig {
 
 async fn start() -> Rig {
     let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("suite");
+    // Another run of the suite in this tree has the folder until it ends.
+    let lock = std::fs::File::create(base.with_extension("lock")).expect("a file");
+    lock.lock().expect("the folder of the suite");
     drop(std::fs::remove_dir_all(&base));
     std::fs::create_dir_all(&base).expect("a folder for the suite");
     let audit_log = base.join("audit.log");
@@ -154,6 +163,7 @@ async fn start() -> Rig {
         scenes: AtomicU32::new(1),
         _credentials: credentials,
         _plane: plane,
+        _lock: lock,
     }
 }
 
@@ -177,6 +187,16 @@ impl Rig {
         let replica = Operator::start(&base, &self.cluster, self.wire.address()).await;
         until("the replica is ready", async || ready(replica.metrics).await).await;
         replica
+    }
+
+    /// An operator whose watches can be stopped, and what stops them.
+    pub async fn behind_a_view(&self) -> (Operator, View) {
+        let base = self.audit_log.parent().expect("a folder").join("view");
+        std::fs::create_dir_all(&base).expect("a folder");
+        let view = View::start(&Kubeconfig::read_from(&self.kubeconfig).expect("a kubeconfig")).await;
+        let operator = Operator::behind(&base, &self.cluster, Some(&view.url), self.wire.address()).await;
+        until("the operator is ready", async || ready(operator.metrics).await).await;
+        (operator, view)
     }
 
     /// Kills the backend and starts it again.
@@ -215,10 +235,15 @@ pub struct Operator {
 impl Operator {
     /// Starts one; it may not be ready yet.
     pub async fn start(base: &Path, cluster: &Cluster, backend: SocketAddr) -> Self {
+        Self::behind(base, cluster, None, backend).await
+    }
+
+    /// Starts one that goes to this address for the API server.
+    async fn behind(base: &Path, cluster: &Cluster, server: Option<&str>, backend: SocketAddr) -> Self {
         let credentials = cluster.service_account("loopback-system", "loopback-operator").await.expect("an account");
         let (admin, kubeconfig) = (base.join("kubeconfig"), base.join("operator-kubeconfig"));
         cluster.write_kubeconfig(&admin).expect("a kubeconfig");
-        write_operator_kubeconfig(&admin, &credentials, &kubeconfig);
+        write_operator_kubeconfig(&admin, &credentials, server, &kubeconfig);
         let metrics = SocketAddr::from(([127, 0, 0, 1], free_port().expect("a port")));
         let program = Program::start(
             &base.join("operator.log"),
@@ -287,8 +312,13 @@ pub fn base_manifests() -> Vec<String> {
 }
 
 /// The cluster of the admin's kubeconfig, with the operator's token instead of the admin's certificate.
-pub fn write_operator_kubeconfig(admin: &Path, credentials: &Credentials, path: &Path) {
+pub fn write_operator_kubeconfig(admin: &Path, credentials: &Credentials, server: Option<&str>, path: &Path) {
     let mut kubeconfig = Kubeconfig::read_from(admin).expect("a kubeconfig");
+    if let Some(server) = server {
+        for named in &mut kubeconfig.clusters {
+            named.cluster = Some(kube::config::Cluster { server: Some(server.to_owned()), ..Default::default() });
+        }
+    }
     let token_file = credentials.config().auth_info.token_file;
     for user in &mut kubeconfig.auth_infos {
         user.auth_info = Some(kube::config::AuthInfo { token_file: token_file.clone(), ..Default::default() });
@@ -298,7 +328,7 @@ pub fn write_operator_kubeconfig(admin: &Path, credentials: &Credentials, path: 
 }
 
 /// The lines of a file of JSON that mention something. The last may be half written.
-fn json_lines(path: &Path, mention: &str) -> Vec<serde_json::Value> {
+pub fn json_lines(path: &Path, mention: &str) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(path).expect("a log");
     let lines = text.lines().filter(|line| line.contains(mention));
     lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
@@ -308,6 +338,12 @@ fn json_lines(path: &Path, mention: &str) -> Vec<serde_json::Value> {
 pub async fn ready(metrics: SocketAddr) -> bool {
     let answer = reqwest::get(format!("http://{metrics}/readyz")).await;
     answer.is_ok_and(|answer| answer.status().is_success())
+}
+
+/// Whether an operator says that it leads.
+pub async fn leads(metrics: SocketAddr) -> bool {
+    let Ok(answer) = reqwest::get(format!("http://{metrics}/metrics")).await else { return false };
+    answer.text().await.is_ok_and(|page| page.contains(r#"leader_election_master_status{name="loopback-operator"} 1"#))
 }
 
 /// Waits until something is true; panics with its name when that takes too long.

@@ -2,9 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Scene, json_lines};
+use super::{OPERATOR, Scene, json_lines};
 
-const OPERATOR: &str = "system:serviceaccount:loopback-system:loopback-operator";
 const GROUP: &str = "loopback.cloud";
 const WRITES: [&str; 4] = ["create", "patch", "update", "delete"];
 
@@ -23,6 +22,14 @@ impl Scene {
                 && about["apiGroup"].as_str().unwrap_or_default() == group;
             ours.then(|| format!("{verb} {}", about["subresource"].as_str().unwrap_or_default()).trim_end().to_owned())
         })
+    }
+
+    /// How often the operator read one object of ours, and not from a watch.
+    pub fn reads(&self, name: &str) -> usize {
+        let ours = |entry: &Value, about: &Value| {
+            entry["user"]["username"] == OPERATOR && entry["verb"] == "get" && about["name"] == name
+        };
+        self.audit(|entry, about| ours(entry, about).then_some(())).len()
     }
 
     /// What `take` makes of the API server's audit entries about this namespace.

@@ -86,6 +86,9 @@ impl S3Access for Gate {
         let query = cx.uri().query().unwrap_or_default();
         let header = cx.headers().get(http::header::AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
         signature(header, query)?;
+        if cx.credentials().is_some() {
+            signed(header, query, cx.headers())?;
+        }
         let tables = self.0.now();
         let grant = cx.credentials().and_then(|holder| tables.grants.get(&holder.access_key));
         let Some(grant) = grant else { return Err(s3_error!(AccessDenied, "sign the request with a key pair")) };
@@ -115,6 +118,32 @@ fn signature(authorization: &[u8], query: &str) -> S3Result<()> {
             Err(s3_error!(AuthorizationQueryParametersError, "X-Amz-Expires must be from 1 to {PRESIGN_MOST} seconds"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Headers that need not stand among the signed ones, because they are part of every signature.
+const SIGNED_ANYWAY: [&str; 2] = ["x-amz-content-sha256", "x-amz-date"];
+
+/// Refuses what was not signed: else who is given a presigned URL to put one object could add a header that makes it a copy
+/// of another.
+fn signed(authorization: &[u8], query: &str, headers: &http::HeaderMap) -> S3Result<()> {
+    let header = std::str::from_utf8(authorization).unwrap_or_default();
+    let names = match header.split_once("SignedHeaders=") {
+        Some((_, rest)) => rest.split(',').next().unwrap_or_default().trim().to_owned(),
+        None => {
+            let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+            pairs
+                .find(|(name, _)| name == "X-Amz-SignedHeaders")
+                .map(|(_, names)| names.into_owned())
+                .unwrap_or_default()
+        }
+    };
+    let is_signed = |name: &str| names.split(';').any(|signed| signed.eq_ignore_ascii_case(name));
+    let needs = |name: &str| name.starts_with("x-amz-") && !SIGNED_ANYWAY.contains(&name);
+    let unsigned = headers.keys().map(http::HeaderName::as_str).find(|name| needs(name) && !is_signed(name));
+    match unsigned.or((!is_signed("host")).then_some("host")) {
+        None => Ok(()),
+        Some(name) => Err(s3_error!(AccessDenied, "the header {name} is not among those that were signed")),
     }
 }
 

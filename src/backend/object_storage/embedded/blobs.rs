@@ -5,7 +5,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Write},
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -13,7 +12,7 @@ use std::{
     },
 };
 
-use super::rows::Segment;
+use super::{blocks, rows::Segment};
 
 /// Folders that the files are spread over.
 const SHARDS: u64 = 256;
@@ -61,9 +60,9 @@ impl Blobs {
 
     /// A new blob, empty. It is removed again unless [`Draft::keep`] is called.
     pub(super) fn draft(self: &Arc<Self>) -> io::Result<Draft> {
-        let id = self.name();
+        let id = blocks::name(&self.name());
         let file = File::options().write(true).create_new(true).open(self.path(&id))?;
-        Ok(Draft { blobs: Arc::clone(self), id, file, kept: false })
+        Ok(Draft { blobs: Arc::clone(self), layout: blocks::Layout::new(&id), id, file, kept: false })
     }
 
     /// Opens a blob to be read.
@@ -130,6 +129,7 @@ pub(super) struct Draft {
     blobs: Arc<Blobs>,
     id: String,
     file: File,
+    layout: blocks::Layout,
     kept: bool,
 }
 
@@ -141,11 +141,12 @@ impl Draft {
 
     /// Adds bytes at its end.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+        self.file.write_all(&self.layout.lay(bytes))
     }
 
-    /// Returns when bytes and name are on the disk.
-    pub(super) fn sync(&self) -> io::Result<()> {
+    /// All bytes have come. Returns when they and the name are on the disk.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.layout.end())?;
         self.file.sync_data()?;
         // Under its last name from the start: it is a row that makes it visible, not the name.
         let shard = self.blobs.path(&self.id);
@@ -190,18 +191,4 @@ impl Drop for Pin {
         drop(pins);
         free.iter().for_each(|id| self.blobs.remove(id));
     }
-}
-
-/// Reads `length` bytes at `offset`, fewer only when the file is too short.
-pub(super) fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; length];
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, offset + filled as u64)? {
-            0 => break,
-            read => filled += read,
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
 }

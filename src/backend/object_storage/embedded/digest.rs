@@ -24,6 +24,8 @@ pub(super) struct Expected {
     pub(super) algorithm: Option<Algorithm>,
     /// Its value, when it came before the body.
     pub(super) value: Option<String>,
+    /// Whether its value comes behind the body.
+    pub(super) trailed: bool,
 }
 
 /// The hashes of one body.
@@ -48,6 +50,9 @@ impl Digests {
 
     /// Compares with what the client said.
     pub(super) fn check(&self, expected: &Expected) -> Result<(), VaultProblem> {
+        if expected.trailed && expected.value.is_none() {
+            return Err(VaultProblem::Trailer);
+        }
         if expected.md5.as_ref().is_some_and(|md5| *md5 != BASE64.encode(&self.md5)) {
             return Err(VaultProblem::BadDigest("Content-MD5"));
         }

@@ -2,19 +2,22 @@
 //! holds much of one, and a line in the log when we failed.
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::body::{Body as _, Incoming};
 use s3s::{Body, HttpError, HttpResponse, dto::StreamingBlob, service::S3Service};
 
 use super::{
     access::{Directory, Tables},
     frames::Frames,
+    problem::FAILED,
 };
 
 /// A body in signed chunks.
 const SIGNED_CHUNKS: [&str; 2] = ["STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"];
 /// A body in chunks that are not signed.
 const PLAIN_CHUNKS: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
+/// Most tags of a body in XML: it takes much more memory than its bytes once it is read. 10,000 parts have fewer.
+const TAGS_MOST: usize = 100_000;
 
 /// The service of one connection.
 #[derive(Clone)]
@@ -38,10 +41,15 @@ impl hyper::service::Service<Request<Incoming>> for Door {
             // Without the query: in a presigned URL it is as good as a key.
             let (method, path) = (request.method().clone(), request.uri().path().to_owned());
             let (chunks, sends) = (chunks(request.headers()), !request.body().is_end_stream());
-            let request = request.map(|body| cut(Body::from(body), chunks));
+            let request = request.map(|body| match (chunks, &method) {
+                (Some(frames), _) => cut(Body::from(body), frames),
+                (None, &Method::POST) if sends => few_tags(Body::from(body)),
+                (None, _) => Body::from(body),
+            });
             let mut answer = service.call(request).await;
             if let Ok(answer) = &mut answer {
                 partial(answer);
+                unread(answer, sends);
                 if sends && !answer.status().is_success() {
                     // What is left of the body is not read, so that the connection cannot go on.
                     answer.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
@@ -66,6 +74,19 @@ fn partial(answer: &mut HttpResponse) {
     }
 }
 
+/// A failure that is not the vault's: the body of a request whose answer needs all of it broke off, or is not what its hash
+/// says. The library has no other word for it.
+fn unread(answer: &mut HttpResponse, sends: bool) {
+    let ours = answer.headers_mut().remove(FAILED).is_some();
+    if ours || !sends || answer.status() != StatusCode::INTERNAL_SERVER_ERROR {
+        return;
+    }
+    let message = "the body cannot be read: it broke off, or is not what its length, its hash or its signatures say";
+    let refusal =
+        Refusal { status: StatusCode::BAD_REQUEST, code: "IncompleteBody", message: message.to_owned(), region: None };
+    *answer = refusal.answer();
+}
+
 /// How the body comes in chunks, when it does.
 fn chunks(headers: &HeaderMap) -> Option<Frames> {
     match headers.get("x-amz-content-sha256")?.to_str().ok()? {
@@ -76,17 +97,29 @@ fn chunks(headers: &HeaderMap) -> Option<Frames> {
 }
 
 /// The same body in chunks of a bounded size.
-fn cut(body: Body, frames: Option<Frames>) -> Body {
-    let Some(mut frames) = frames else { return body };
-    let pieces = StreamingBlob::from(body).flat_map(move |piece| {
+fn cut(body: Body, mut frames: Frames) -> Body {
+    let pieces = StreamingBlob::from(body).map(Some).chain(stream::iter([None])).flat_map(move |piece| {
         let cut = match piece {
-            Ok(piece) => frames.cut(piece),
-            Err(problem) => Err(std::io::Error::other(problem)),
+            Some(Ok(piece)) => frames.cut(piece),
+            Some(Err(problem)) => Err(std::io::Error::other(problem)),
+            None => frames.end().map(|()| Vec::new()),
         };
         stream::iter(match cut {
             Ok(pieces) => pieces.into_iter().map(Ok).collect::<Vec<_>>(),
             Err(problem) => vec![Err(problem)],
         })
+    });
+    StreamingBlob::wrap(pieces).into()
+}
+
+/// The same body, which breaks off when it has too many tags.
+fn few_tags(body: Body) -> Body {
+    let mut tags = 0;
+    let pieces = StreamingBlob::from(body).map(move |piece| {
+        let piece = piece.map_err(std::io::Error::other)?;
+        tags += piece.iter().filter(|byte| **byte == b'<').count();
+        let few = tags <= TAGS_MOST;
+        few.then_some(piece).ok_or_else(|| std::io::Error::other(format!("more than {TAGS_MOST} tags")))
     });
     StreamingBlob::wrap(pieces).into()
 }

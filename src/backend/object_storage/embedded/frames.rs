@@ -1,5 +1,6 @@
 //! Bodies in chunks (`aws-chunked`). The library holds a whole chunk before it passes it on, and some clients send all of a
-//! body as one: chunks without signatures are cut here, signed ones are refused when they are too large.
+//! body as one: chunks without signatures are cut here, signed ones are refused when they are too large. It also takes lines
+//! for sizes that are none, and a body whose last chunk never came; those are refused here.
 
 use std::io;
 
@@ -11,6 +12,10 @@ const CHUNK: u64 = 512 << 10;
 const SIGNED_CHUNK: u64 = 4 << 20;
 /// Longest line before a chunk.
 const HEAD: usize = 1024;
+/// Most digits of a size.
+const DIGITS: usize = 16;
+/// The same of a signed chunk: the library reads no more of one.
+const SIGNED_DIGITS: usize = 8;
 
 /// Follows the framing of one body.
 #[derive(Debug)]
@@ -27,7 +32,7 @@ enum State {
     Data { left: u64, piece: u64 },
     /// In the line end after a chunk: bytes of it to come.
     End(u8),
-    /// Behind the last chunk, or in something that is not ours to judge.
+    /// Behind the last chunk.
     Rest,
 }
 
@@ -45,7 +50,7 @@ impl Frames {
     /// Takes the next bytes; what to pass on.
     ///
     /// # Errors
-    /// When a signed chunk is too large.
+    /// When there is no size where one must be, or a signed chunk is too large.
     pub(super) fn cut(&mut self, mut input: Bytes) -> io::Result<Vec<Bytes>> {
         let mut out = Vec::new();
         while !input.is_empty() {
@@ -86,25 +91,43 @@ impl Frames {
         Ok(out)
     }
 
-    /// After the line before a chunk. A line that says no size is the library's to refuse.
+    /// At the end of the body.
+    ///
+    /// # Errors
+    /// When the last chunk did not come.
+    pub(super) fn end(&self) -> io::Result<()> {
+        match self.state {
+            State::Rest => Ok(()),
+            _ => Err(io::Error::other("the body ends before its last chunk, which has the size 0")),
+        }
+    }
+
+    /// After the line before a chunk.
     fn begin(&self, line: Bytes, out: &mut Vec<Bytes>) -> io::Result<State> {
-        let digits: &[u8] = line.split(|byte| b";\r\n".contains(byte)).next().unwrap_or_default();
-        let size = std::str::from_utf8(digits).ok().and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        match size {
-            None | Some(0) => {
+        let digits = if self.signed { SIGNED_DIGITS } else { DIGITS };
+        match size(&line, digits).ok_or_else(|| io::Error::other("a chunk begins without its size"))? {
+            0 => {
                 out.push(line);
                 Ok(State::Rest)
             }
-            Some(size) if !self.signed => Ok(State::Data { left: size, piece: 0 }),
-            Some(size) if size > SIGNED_CHUNK => {
+            size if !self.signed => Ok(State::Data { left: size, piece: 0 }),
+            size if size > SIGNED_CHUNK => {
                 Err(io::Error::other(format!("a signed chunk has {size} bytes, at most {SIGNED_CHUNK} are taken")))
             }
-            Some(size) => {
+            size => {
                 out.push(line);
                 Ok(State::Data { left: size, piece: size })
             }
         }
     }
+}
+
+/// The size that a whole line says, in hexadecimal digits and nothing else; an extension may follow.
+fn size(line: &[u8], most: usize) -> Option<u64> {
+    let line = std::str::from_utf8(line.strip_suffix(b"\r\n")?).ok()?;
+    let digits = line.split(';').next()?;
+    let right = (1..=most).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if right { u64::from_str_radix(digits, 16).ok() } else { None }
 }
 
 #[cfg(test)]
@@ -126,10 +149,32 @@ mod tests {
         for step in [1, 2, 7, 1000] {
             assert_eq!(through(Frames::signed(), signed, step).unwrap(), signed);
             assert_eq!(through(Frames::plain(), plain, step).unwrap(), plain);
-            for odd in [&b"zz\r\nhello"[..], b"", b"5", &[b'1'; 3000]] {
-                let passed = through(Frames::plain(), odd, step).unwrap();
-                assert!(odd.starts_with(&passed), "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused() {
+        for line in ["zz", "", "+5", "-5", " 5", "5 ", "0x5", "5zz", "5\r", "\u{661}", "00000000000000005", ";a", "+0"]
+        {
+            for frames in [Frames::plain, Frames::signed] {
+                let body = format!("{line}\r\nhello\r\n0\r\n\r\n");
+                assert!(through(frames(), body.as_bytes(), 3).is_err(), "{line:?}");
             }
+        }
+        assert!(through(Frames::plain(), b"5\nhello\r\n0\r\n\r\n", 3).is_err());
+        assert!(through(Frames::plain(), &[b'1'; 3000], 1000).is_err());
+        let long = b"000000005;chunk-signature=ab\r\nhello\r\n";
+        assert!(through(Frames::signed(), long, 7).is_err() && through(Frames::plain(), long, 7).is_ok());
+    }
+
+    #[test]
+    fn a_body_ends_with_its_last_chunk() {
+        for (body, whole) in
+            [("", false), ("5", false), ("5\r\nhello\r\n", false), ("0\r\n", true), ("0\r\n\r\n", true)]
+        {
+            let mut frames = Frames::plain();
+            frames.cut(Bytes::from_static(body.as_bytes())).unwrap();
+            assert_eq!(frames.end().is_ok(), whole, "{body:?}");
         }
     }
 

@@ -8,7 +8,8 @@ use s3s::{StdError, dto::StreamingBlob};
 use tokio::sync::mpsc;
 
 use super::{
-    blobs::{Blobs, Draft, read_at},
+    blobs::{Blobs, Draft},
+    blocks::{self, BLOCK},
     digest::{Digests, Expected, Hashes},
     problem::VaultProblem,
     rows::Segment,
@@ -61,9 +62,9 @@ impl Work {
         Ok(Self { draft: Some(draft), ..self })
     }
 
-    fn finish(self) -> io::Result<Received> {
-        if let Some(draft) = &self.draft {
-            draft.sync()?;
+    fn finish(mut self) -> io::Result<Received> {
+        if let Some(draft) = &mut self.draft {
+            draft.finish()?;
         }
         Ok(Received { draft: self.draft, size: self.size, digests: self.hashes.finish() })
     }
@@ -117,21 +118,38 @@ async fn gather(body: &mut (impl Stream<Item = Result<Bytes, StdError>> + Unpin)
     Ok(pieces)
 }
 
-/// The bytes of an object, read while they are sent. `pieces` are those of its segments that are wanted.
-pub(super) fn send(blobs: Arc<Blobs>, found: Found, pieces: Vec<Segment>) -> StreamingBlob {
+/// The bytes of an object, read while they are sent, the first of them before this returns.
+///
+/// # Errors
+/// When the first bytes are not there, or are not those that were written. Later the stream ends with an error.
+pub(super) async fn open(blobs: Arc<Blobs>, found: Found, pieces: Vec<Segment>) -> Result<StreamingBlob, VaultProblem> {
+    let mut rest = send(blobs, found, pieces);
+    let first = rest.next().await.transpose()?;
+    Ok(StreamingBlob::wrap(futures::stream::iter(first.map(Ok)).chain(rest)))
+}
+
+/// The bytes of an object, read while they are taken. `pieces` are those of its segments that are wanted.
+pub(super) fn send(
+    blobs: Arc<Blobs>,
+    found: Found,
+    pieces: Vec<Segment>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + Sync + Unpin {
     let (sender, mut pieces_read) = mpsc::channel::<io::Result<Bytes>>(1);
     tokio::spawn(async move {
         // The pin goes with the last byte.
-        let _found = found;
+        let found = found;
         for piece in pieces {
+            let blob = piece.blob.clone();
             if let Err(problem) = send_one(&blobs, piece, &sender).await {
+                let Found { bucket, name, .. } = &found;
+                tracing::error!(bucket, key = name, blob, %problem, "an object cannot be read");
                 // Nobody listens when the client is gone; then there is nobody to tell.
                 drop(sender.send(Err(problem)).await);
                 return;
             }
         }
     });
-    StreamingBlob::wrap(futures::stream::poll_fn(move |context| pieces_read.poll_recv(context)))
+    futures::stream::poll_fn(move |context| pieces_read.poll_recv(context))
 }
 
 async fn send_one(blobs: &Arc<Blobs>, piece: Segment, sender: &mpsc::Sender<io::Result<Bytes>>) -> io::Result<()> {
@@ -140,15 +158,14 @@ async fn send_one(blobs: &Arc<Blobs>, piece: Segment, sender: &mpsc::Sender<io::
     let file = Arc::new(file);
     let (mut offset, end) = (piece.offset, piece.offset + piece.length);
     while offset < end {
-        let length = usize::try_from(end - offset).unwrap_or(PIECE).min(PIECE);
-        let reader = Arc::clone(&file);
-        let reading = tokio::task::spawn_blocking(move || read_at(&reader, offset, length));
+        // To the end of a block, so that none is read twice.
+        let most = PIECE - usize::try_from(offset % BLOCK as u64).unwrap_or(0);
+        let length = usize::try_from(end - offset).unwrap_or(most).min(most);
+        let (reader, id) = (Arc::clone(&file), piece.blob.clone());
+        let reading = tokio::task::spawn_blocking(move || blocks::read(&reader, &id, offset, length));
         let bytes = reading.await.map_err(io::Error::other)??;
-        if bytes.len() < length {
-            return Err(io::Error::other(format!("the blob {} is too short", piece.blob)));
-        }
         offset += length as u64;
-        if sender.send(Ok(Bytes::from(bytes))).await.is_err() {
+        if sender.send(Ok(bytes)).await.is_err() {
             return Ok(());
         }
     }

@@ -2,6 +2,7 @@
 
 mod access;
 mod blobs;
+mod blocks;
 mod conditions;
 mod digest;
 mod door;

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, io};
 
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use s3s::{S3Error, S3ErrorCode};
 
 use crate::backend::store::StoreProblem;
@@ -36,6 +36,8 @@ pub(super) enum VaultProblem {
     Size,
     #[error("the body does not have the {0} that the request names")]
     BadDigest(&'static str),
+    #[error("the checksum that x-amz-trailer announces did not come behind the body")]
+    Trailer,
     #[error("the body ended early")]
     Incomplete,
     #[error("the body cannot be read: {0}")]
@@ -65,7 +67,7 @@ impl VaultProblem {
             Self::Precondition(_) => S3ErrorCode::PreconditionFailed,
             Self::NotModified => S3ErrorCode::NotModified,
             Self::Range | Self::PartNumber(_) => S3ErrorCode::InvalidRange,
-            Self::Size | Self::Both => S3ErrorCode::InvalidRequest,
+            Self::Size | Self::Both | Self::Trailer => S3ErrorCode::InvalidRequest,
             Self::BadDigest(_) => S3ErrorCode::BadDigest,
             Self::Incomplete | Self::Body(_) => S3ErrorCode::IncompleteBody,
             Self::Invalid(_) => S3ErrorCode::InvalidArgument,
@@ -94,6 +96,9 @@ fn other(code: &'static str, status: StatusCode, message: impl Into<Cow<'static,
     error
 }
 
+/// Marks a failure as the vault's, for the door. The library answers as a failure, too, that a body could not be read.
+pub(super) const FAILED: HeaderName = HeaderName::from_static("x-loopback-failed");
+
 impl From<VaultProblem> for S3Error {
     fn from(problem: VaultProblem) -> Self {
         match problem {
@@ -101,7 +106,12 @@ impl From<VaultProblem> for S3Error {
             VaultProblem::PartNumber(_) => {
                 return other("InvalidPartNumber", StatusCode::RANGE_NOT_SATISFIABLE, problem.to_string());
             }
-            VaultProblem::Disk(_) | VaultProblem::Store(_) => tracing::error!(%problem, "the object store failed"),
+            VaultProblem::Disk(_) | VaultProblem::Store(_) => {
+                tracing::error!(%problem, "the object store failed");
+                let mut error = Self::with_message(problem.code(), problem.to_string());
+                error.set_headers(HeaderMap::from_iter([(FAILED, HeaderValue::from_static("true"))]));
+                return error;
+            }
             _ => {}
         }
         Self::with_message(problem.code(), problem.to_string())

@@ -6,7 +6,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use s3s::service::S3ServiceBuilder;
+use s3s::{
+    config::{S3Config, StaticConfigProvider},
+    service::S3ServiceBuilder,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -26,6 +29,8 @@ const HEAD_TIME: Duration = Duration::from_secs(60);
 const HEAD_LIMIT: usize = 64 << 10;
 /// Open connections. Each may hold about two megabytes of a body.
 const CONNECTIONS: usize = 512;
+/// Most bytes of a body in XML, which is held whole: 10,000 parts with all that can be said about them have fewer.
+const XML_MOST: usize = 4 << 20;
 /// After an accept failed for want of file descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -33,6 +38,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) fn service(vault: Vault, directory: Directory) -> Door {
     let gate = Gate(directory.clone());
     let mut builder = S3ServiceBuilder::new(Service { vault });
+    let mut config = S3Config::default();
+    config.xml_max_body_size = XML_MOST;
+    builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
     builder.set_auth(gate.clone());
     builder.set_access(gate);
     Door { service: builder.build(), directory }

@@ -38,6 +38,8 @@ pub(super) struct Vault {
 
 /// An object whose bytes stay readable as long as this lives.
 pub(super) struct Found {
+    pub(super) bucket: String,
+    pub(super) name: String,
     pub(super) row: ObjectRow,
     pub(super) segments: Vec<Segment>,
     _pin: Pin,
@@ -324,7 +326,7 @@ impl Vault {
                 return Ok(held);
             }
             let pin = self.blobs.pin(&segments);
-            held = Some(Found { row, segments, _pin: pin });
+            held = Some(Found { bucket: bucket.to_owned(), name: name.to_owned(), row, segments, _pin: pin });
         }
         Err(StoreProblem::Engine("the object is replaced faster than it can be read".to_owned()).into())
     }

@@ -80,7 +80,7 @@ async fn digests(
     let pieces = cut(&found.segments, range);
     let mut bytes = send(Arc::clone(&service.vault.blobs), found, pieces);
     while let Some(piece) = bytes.next().await {
-        let piece = piece.map_err(|problem| VaultProblem::Disk(std::io::Error::other(problem)))?;
+        let piece = piece.map_err(VaultProblem::Disk)?;
         hashes = tokio::task::spawn_blocking(move || {
             hashes.update(&piece);
             hashes
@@ -114,6 +114,9 @@ pub(super) async fn part(
         Some(Ok(dto::Range::Int { first, last: Some(last) })) if last < found.row.size => first..last + 1,
         Some(_) => return Err(s3_error!(InvalidArgument, "the range must be bytes=FIRST-LAST within the source")),
     };
+    if range.end - range.start > shapes::BODY_MOST {
+        return Err(s3_error!(EntityTooLarge, "a part has at most 5 GiB: copy a range"));
+    }
     let source = (bucket.id, from, found.row.version.clone());
     let digests = digests(service, found, range.clone(), Hashes::new(upload.algorithm)).await?;
     let hashes = (digests.etag(), digests.checksum);

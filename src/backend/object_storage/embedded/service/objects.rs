@@ -11,7 +11,7 @@ use s3s::{
 use super::{Service, bucket_of, shapes};
 use crate::backend::object_storage::embedded::{
     conditions::{Conditions, seconds},
-    intake::{receive, send},
+    intake::{open, receive},
     problem::VaultProblem,
     rows::{Checksum, ObjectRow, Segment},
     uploads::part_range,
@@ -159,7 +159,7 @@ pub(super) async fn get(service: &Service, request: S3Request<dto::GetObjectInpu
     let parts = found.row.parts.filter(|_| wish.part.is_some());
     let mut output = described!(GetObjectOutput, found.row, range, header, checksum, parts);
     let pieces = cut(&found.segments, range);
-    output.body = Some(send(Arc::clone(&service.vault.blobs), found, pieces));
+    output.body = Some(open(Arc::clone(&service.vault.blobs), found, pieces).await?);
     Ok(output)
 }
 

@@ -21,9 +21,11 @@ const CHECKSUMS: [(&str, Algorithm); 5] = [
 ];
 
 /// Most bytes of one body, as S3 has it.
-const BODY_MOST: u64 = 5 << 30;
+pub(super) const BODY_MOST: u64 = 5 << 30;
 /// Most bytes of user metadata, as S3 has it.
 const METADATA_MOST: usize = 2048;
+/// Most bytes of all that is kept beside the bytes of an object, as S3 has it for all headers: a list reads it a thousand times.
+const FACTS_MOST: usize = 8 << 10;
 
 /// A point in time for S3.
 pub(super) fn timestamp(milliseconds: i64) -> dto::Timestamp {
@@ -106,6 +108,7 @@ pub(super) fn expected(headers: &HeaderMap, length: Option<i64>, md5: Option<Str
         md5,
         algorithm: given.as_ref().map(|(algorithm, _)| *algorithm).or(trailed).or(named),
         value: given.map(|(_, value)| value),
+        trailed: trailed.is_some(),
     })
 }
 
@@ -154,22 +157,36 @@ pub(super) fn metadata(given: Option<dto::Metadata>) -> S3Result<std::collection
 /// What is said beside the bytes, for the inputs that can say it.
 macro_rules! facts {
     ($request:expr) => {
-        $crate::backend::object_storage::embedded::rows::Facts {
-            content_type: $request.input.content_type.take(),
-            content_encoding: $crate::backend::object_storage::embedded::service::shapes::encoding(
-                $request.input.content_encoding.take(),
-            ),
-            content_disposition: $request.input.content_disposition.take(),
-            content_language: $request.input.content_language.take(),
-            cache_control: $request.input.cache_control.take(),
-            expires: $crate::backend::object_storage::embedded::service::shapes::expires(&$request),
-            metadata: $crate::backend::object_storage::embedded::service::shapes::metadata(
-                $request.input.metadata.take(),
-            )?,
-        }
+        $crate::backend::object_storage::embedded::service::shapes::bounded(
+            $crate::backend::object_storage::embedded::rows::Facts {
+                content_type: $request.input.content_type.take(),
+                content_encoding: $crate::backend::object_storage::embedded::service::shapes::encoding(
+                    $request.input.content_encoding.take(),
+                ),
+                content_disposition: $request.input.content_disposition.take(),
+                content_language: $request.input.content_language.take(),
+                cache_control: $request.input.cache_control.take(),
+                expires: $crate::backend::object_storage::embedded::service::shapes::expires(&$request),
+                metadata: $crate::backend::object_storage::embedded::service::shapes::metadata(
+                    $request.input.metadata.take(),
+                )?,
+            },
+        )?
     };
 }
 pub(super) use facts;
+
+/// What is said beside the bytes, unless it is too much.
+pub(super) fn bounded(facts: Facts) -> S3Result<Facts> {
+    let Facts { content_type, content_encoding, content_disposition, content_language, cache_control, expires, .. } =
+        &facts;
+    let texts = [content_type, content_encoding, content_disposition, content_language, cache_control, expires];
+    let size: usize = texts.into_iter().flatten().map(String::len).sum();
+    if size > FACTS_MOST {
+        return Err(s3_error!(MetadataTooLarge, "headers of {size} bytes are to be kept, at most {FACTS_MOST} are"));
+    }
+    Ok(facts)
+}
 
 /// The content's encoding without that of the transfer.
 pub(super) fn encoding(given: Option<String>) -> Option<String> {

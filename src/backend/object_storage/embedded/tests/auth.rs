@@ -51,6 +51,28 @@ async fn presigned_urls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn headers_that_ask_for_something_must_be_signed() {
+    let rig = Rig::new().await;
+    let s3 = rig.client();
+    ok(&s3.put("/shop/secret", "secret").await);
+    // Who may put one object does not read others by it.
+    let url = s3.presign("PUT", "/shop/drop", 60);
+    let sent =
+        |header: &'static str, value: &'static str| s3.http.put(url.clone()).header(header, value).body("").send();
+    for (header, value) in [("x-amz-copy-source", "/shop/secret"), ("x-amz-meta-a", "b"), ("X-Amz-Acl", "private")] {
+        let refused = client::read(sent(header, value).await.unwrap()).await;
+        assert_eq!((refused.status, refused.code()), (403, "AccessDenied".into()), "{header}");
+        assert!(refused.text().contains(&header.to_lowercase()), "{}", refused.text());
+    }
+    assert_eq!(s3.get("/shop/drop").await.status, 404);
+    assert_eq!(sent("content-type", "text/plain").await.unwrap().status(), 200);
+    let hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(sent("x-amz-content-sha256", hash).await.unwrap().status(), 200);
+    let unhosted = url.replace("SignedHeaders=host", "SignedHeaders=date");
+    assert_eq!(s3.http.put(unhosted).body("").send().await.unwrap().status(), 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_that_are_signed_wrong() {
     let rig = Rig::new().await;
     ok(&rig.client().put("/shop/a", "a").await);

@@ -71,6 +71,25 @@ async fn of_signed_bodies() {
     let lied = s3.send_hashed(put, "/shop/b", &[], &[], &"0".repeat(64), "x".into()).await.unwrap();
     let lied = client::read(lied).await;
     assert_eq!((lied.code(), lied.status), ("XAmzContentSHA256Mismatch".into(), 400));
+    let delete = "<Delete><Object><Key>a</Key></Object></Delete>";
+    let (post, zeros) = ("POST".parse().unwrap(), "0".repeat(64));
+    let lied = s3.send_hashed(post, "/shop", &[("delete", "")], &[], &zeros, delete.into());
+    let lied = client::read(lied.await.unwrap()).await;
+    assert_eq!((lied.code(), lied.status), ("IncompleteBody".into(), 400), "it is not our failure");
+    assert_eq!(s3.get("/shop/a").await.status, 200);
+    // A checksum that is announced and does not come.
+    let headers = [("x-amz-decoded-content-length", "1"), ("x-amz-trailer", "x-amz-checksum-crc32")];
+    let unsigned = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
+    for (body, code) in [
+        ("1\r\nx\r\n0\r\n\r\n", "InvalidRequest"),
+        ("1\r\nx\r\n", "IncompleteBody"),
+        ("+1\r\nx\r\n0\r\nx-amz-checksum-crc32:jNwNkw==\r\n\r\n", "IncompleteBody"),
+    ] {
+        let put =
+            s3.send_hashed("PUT".parse().unwrap(), "/shop/b", &[], &headers, unsigned, body.into()).await.unwrap();
+        let put = client::read(put).await;
+        assert_eq!((put.code().as_str(), put.status), (code, 400), "{body:?}");
+    }
     // One chunk of any size.
     let large = noise(3, 5 << 20);
     ok(&s3.put_trailed("/shop/large", &large, ("x-amz-checksum-crc32", &sum(Crc32, &large))).await);

@@ -1,4 +1,4 @@
-//! An S3 client made by hand: it signs with version 4, and nothing more.
+//! An S3 client made by hand: it signs with version 4, and nothing more. The fuzzing of S3 has it, too.
 
 use std::collections::BTreeMap;
 
@@ -65,24 +65,24 @@ pub fn encode(text: &str, slash: bool) -> String {
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
 impl Client {
-    fn host(&self) -> &str {
+    pub fn host(&self) -> &str {
         self.endpoint.strip_prefix("http://").unwrap()
     }
 
-    fn scope(&self, date: &str) -> String {
+    pub fn scope(&self, date: &str) -> String {
         format!("{}/{}/s3/aws4_request", &date[..8], self.region)
     }
 
-    fn signature(&self, date: &str, canonical: &str) -> String {
+    pub fn signature(&self, date: &str, canonical: &str) -> String {
         self.sign(date, &format!("AWS4-HMAC-SHA256\n{date}\n{}\n{}", self.scope(date), hex(canonical.as_bytes())))
     }
 
-    fn sign(&self, date: &str, text: &str) -> String {
+    pub fn sign(&self, date: &str, text: &str) -> String {
         let key = [&date[..8], self.region, "s3", "aws4_request"]
             .iter()
             .fold(format!("AWS4{}", self.secret).into_bytes(), |key, part| hmac(&key, part));
@@ -95,7 +95,7 @@ impl Client {
         sorted.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
     }
 
-    fn date(&self) -> String {
+    pub fn date(&self) -> String {
         let now = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(self.ahead);
         now.strftime("%Y%m%dT%H%M%SZ").to_string()
     }

@@ -4,6 +4,7 @@ mod auth;
 mod checksums;
 mod client;
 mod copies;
+mod damage;
 mod headers;
 mod kill;
 mod lists;

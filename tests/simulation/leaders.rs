@@ -1,0 +1,147 @@
+//! Which of two replicas acts, to the millisecond.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use loopback_operator::{
+    operator::engine::leadership::Settings,
+    runtime::{Drain, Metrics, metrics::ObjectSeries},
+};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    journal::{Journal, Side},
+    line::Bend,
+    operator::{Site, start},
+    plan::Deed,
+    world::{Scene, Script},
+};
+
+const TICK: Duration = Duration::from_millis(20);
+/// Longer than anything takes here.
+const LONG: Duration = Duration::from_secs(10);
+
+/// Keeps a replica from the API server.
+#[derive(Default)]
+struct Apart(AtomicBool);
+
+impl Bend for Apart {
+    fn bend(&self, side: Side, request: Request<Bytes>) -> Result<Request<Bytes>, Response<Body>> {
+        if side == Side::Wire || !self.0.load(Ordering::Relaxed) {
+            return Ok(request);
+        }
+        let mut answer = Response::new(Body::empty());
+        *answer.status_mut() = StatusCode::BAD_GATEWAY;
+        Err(answer)
+    }
+}
+
+struct Replica {
+    metrics: Metrics,
+    apart: Arc<Apart>,
+    cut: CancellationToken,
+    drain: Drain,
+}
+
+impl Replica {
+    async fn start(site: &Site, identity: &str, duration: Duration) -> Self {
+        let apart = Arc::new(Apart::default());
+        let site = Site { bend: Some(apart.clone()), ..site.clone() };
+        let replica = Self {
+            metrics: Metrics::new("0", ObjectSeries::Off),
+            apart,
+            cut: CancellationToken::new(),
+            drain: Drain::new(),
+        };
+        let settings =
+            Settings { namespace: "loopback-system".into(), name: "lease".into(), identity: identity.into(), duration };
+        start(&site, replica.cut.clone(), replica.drain.clone(), replica.metrics.clone(), Some(settings)).await;
+        replica
+    }
+
+    fn leads(&self) -> bool {
+        self.metrics.encode().unwrap().contains("leader_election_master_status{name=\"lease\"} 1")
+    }
+
+    /// Waits until it leads; how long that took.
+    async fn until_leads(&self) -> Duration {
+        let began = Instant::now();
+        while !self.leads() {
+            assert!(began.elapsed() < LONG, "it does not lead");
+            sleep(TICK).await;
+        }
+        began.elapsed()
+    }
+}
+
+/// Runs a test in a world without faults.
+fn in_peace(test: impl AsyncFnOnce(&Site)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let script = Script::written(vec![(Duration::ZERO, Deed::Namespace)], Vec::new());
+        let mut scene = Scene::new(&script, None, Journal::new(), CancellationToken::new()).await;
+        scene.users.work(script.deeds).await;
+        test(&scene.site).await;
+    });
+}
+
+/// The first leads, the second stands by.
+async fn pair(site: &Site, duration: Duration) -> (Replica, Replica) {
+    let first = Replica::start(site, "first", duration).await;
+    first.until_leads().await;
+    let second = Replica::start(site, "second", duration).await;
+    sleep(LONG).await;
+    assert!(first.leads() && !second.leads());
+    (first, second)
+}
+
+#[test]
+fn another_takes_over_when_the_lease_ends_and_at_once_when_it_is_given_back() {
+    for duration in [Duration::from_millis(1_500), Duration::from_secs(6)] {
+        in_peace(async |site| {
+            let (first, second) = pair(site, duration).await;
+            first.cut.cancel();
+            let crash = second.until_leads().await;
+            // It was renewed within the last third, and seen a moment later.
+            assert!(crash > duration / 2 && crash < duration + duration / 3, "{crash:?} after a crash");
+            let third = Replica::start(site, "third", duration).await;
+            sleep(LONG).await;
+            assert!(second.leads() && !third.leads());
+            second.drain.start();
+            let stop = third.until_leads().await;
+            assert!(stop < Duration::from_millis(100), "{stop:?} after a stop");
+            println!("{duration:?}: {crash:?} after a crash, {stop:?} after a stop");
+        });
+    }
+}
+
+#[test]
+fn a_leader_without_an_api_server_stops_before_another_starts() {
+    let duration = Duration::from_millis(1_500);
+    // At any time since its last renewal.
+    for after in (0..500).step_by(125).map(Duration::from_millis) {
+        in_peace(async |site| {
+            let (first, second) = pair(site, duration).await;
+            sleep(after).await;
+            first.apart.0.store(true, Ordering::Relaxed);
+            let began = Instant::now();
+            while !second.leads() {
+                assert!(began.elapsed() < LONG, "nobody takes over");
+                sleep(TICK).await;
+                assert!(!(first.leads() && second.leads()), "two lead, {:?} after {after:?}", began.elapsed());
+            }
+            first.apart.0.store(false, Ordering::Relaxed);
+            sleep(LONG).await;
+            assert!(!first.leads() && second.leads(), "who comes back stands by");
+        });
+    }
+}

@@ -1,0 +1,205 @@
+//! What was found once and mended, each as deeds and faults of its own: it must not come back.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{
+    faults::{Fate, Rule},
+    journal::Entry,
+    line::OPERATOR,
+    plan::{Deed, Policy, Wish},
+    world::{Script, run},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A namespace that is bound, and then this.
+fn script(then: &[(u64, Deed)], rules: Vec<Rule>) -> Script {
+    let first = [Deed::Namespace, Deed::Backend, Deed::TokenSecrets, Deed::Binding { own: false }];
+    let first = first.into_iter().map(|deed| (Duration::ZERO, deed));
+    let then = then.iter().map(|(at, deed)| (Duration::from_millis(*at), deed.clone()));
+    Script::written(first.chain(then).collect(), rules)
+}
+
+fn rule(from: Duration, call: &'static str, body: &'static str, fate: Fate) -> Rule {
+    Rule { from, call, body, fate, times: 1 }
+}
+
+fn create(plural: &str, name: &str) -> Deed {
+    Deed::Create(Wish::plain(plural, name))
+}
+
+fn delete(plural: &str, name: &str) -> Deed {
+    let Wish { kind, name, .. } = Wish::plain(plural, name);
+    Deed::Delete(kind, name)
+}
+
+/// Runs it; all laws hold, and `see` finds nothing.
+fn holds(script: Script, see: impl FnOnce(&[Entry]) -> Option<String>) {
+    let mut seen = None;
+    let ended = run(script, None, |entries| {
+        seen = see(entries);
+        if seen.is_some() {
+            entries.iter().for_each(|entry| println!("{entry}"));
+        }
+    });
+    assert_eq!((ended.broken, seen), (Vec::new(), None));
+}
+
+/// Where the operator has done this for the first time.
+fn first(entries: &[Entry], verb: &str, path: &str, body: &str) -> Option<usize> {
+    entries.iter().position(|entry| {
+        entry.who == OPERATOR
+            && entry.done()
+            && entry.verb == verb
+            && entry.path.contains(path)
+            && entry.body.to_string().contains(body)
+    })
+}
+
+const LET_GO: &str = r#""op":"remove","path":"/metadata/finalizers"#;
+
+#[test]
+fn a_removal_of_a_finalizer_that_is_answered_404_is_tried_again() {
+    let removal = rule(Duration::ZERO, "PATCH", LET_GO, Fate::Code(404, None));
+    let life = [(0, create("projectloadbalancers", "a")), (10_000, delete("projectloadbalancers", "a"))];
+    holds(script(&life, vec![removal]), |entries| {
+        let at = first(entries, "PATCH", "projectloadbalancers/a", LET_GO).map(|place| entries[place].at);
+        // Later, new tokens wake everybody.
+        at.is_none_or(|at| at > 30 * SECOND).then(|| format!("let go at {at:?}"))
+    });
+}
+
+/// A restart while somebody waits for its users, whose list comes late.
+fn restarted(waits: &'static str, users: &'static str) -> Vec<Rule> {
+    let from = 10 * SECOND;
+    let late = Fate::Pass(20 * SECOND, Duration::ZERO);
+    vec![
+        rule(from, waits, "InUse", Fate::Crash { done: true }),
+        Rule { times: 2, ..rule(from + SECOND, users, "", late) },
+    ]
+}
+
+/// The binding, or the parent, goes last.
+fn after(entries: &[Entry], user: &str, last: (&str, &str, &str)) -> Option<String> {
+    let (user, last) = (first(entries, "PATCH", user, LET_GO), first(entries, last.0, last.1, last.2));
+    match (user, last) {
+        (Some(user), Some(last)) if user < last => None,
+        wrong => Some(format!("user and used went at {wrong:?}")),
+    }
+}
+
+#[test]
+fn a_binding_stays_until_its_users_are_listed_after_a_start() {
+    let life = [
+        (0, create("projectloadbalancers", "a")),
+        (10_000, Deed::DeleteBinding),
+        (35_000, delete("projectloadbalancers", "a")),
+    ];
+    let rules = restarted(
+        "PATCH /apis/loopback.cloud/v1alpha1/namespaces/shop/projectbindings/default/status",
+        "GET /apis/loopback.cloud/v1alpha1/projectloadbalancers?",
+    );
+    holds(script(&life, rules), |entries| {
+        after(entries, "projectloadbalancers/a", ("PATCH", "projectbindings/default", LET_GO))
+    });
+}
+
+#[test]
+fn a_parent_stays_until_its_children_are_listed_after_a_start() {
+    let life = [
+        (0, create("projectdnszones", "a")),
+        (0, create("dnsrecords", "c0")),
+        (10_000, delete("projectdnszones", "a")),
+        (35_000, delete("dnsrecords", "c0")),
+    ];
+    let rules = restarted(
+        "PATCH /apis/loopback.cloud/v1alpha1/namespaces/shop/projectdnszones/a/status",
+        "GET /apis/loopback.cloud/v1alpha1/dnsrecords?",
+    );
+    holds(script(&life, rules), |entries| {
+        let zone = entries.iter().find(|entry| entry.verb == "POST" && entry.path.ends_with("/dns-zones"));
+        let uid = zone.and_then(|entry| entry.body.pointer("/owner/uid")).and_then(Value::as_str).unwrap_or_default();
+        let retired = entries.iter().position(|entry| entry.verb == "DELETE" && entry.path.ends_with(uid));
+        let child = first(entries, "PATCH", "dnsrecords/c0", LET_GO);
+        (retired.is_none() || retired < child).then(|| format!("retired at {retired:?}, child let go at {child:?}"))
+    });
+}
+
+#[test]
+fn what_an_older_copy_has_forgotten_of_a_retired_owner_is_told_again() {
+    let life = [
+        (0, create("projectloadbalancers", "a")),
+        (9_000, Deed::Copy),
+        (10_000, delete("projectloadbalancers", "a")),
+        // While the plane lets go.
+        (10_100, Deed::Older),
+    ];
+    holds(script(&life, Vec::new()), |entries| {
+        let told = entries.iter().filter(|entry| entry.who == OPERATOR && entry.path.contains("/owners/")).count();
+        (told < 2).then(|| format!("the owner was retired {told} times"))
+    });
+}
+
+#[test]
+fn the_token_of_a_binding_is_let_go_with_it_whatever_its_watch_says() {
+    const TOKEN: &str = "/api/v1/namespaces/shop/secrets/own";
+    let rules = vec![
+        rule(10 * SECOND, "PATCH /api/v1/namespaces/shop/secrets/own", "", Fate::Crash { done: false }),
+        // The restarted operator hears late of it.
+        Rule {
+            times: 9,
+            ..rule(10 * SECOND, "GET /api/v1/namespaces/shop/secrets?", "", Fate::Pass(20 * SECOND, Duration::ZERO))
+        },
+    ];
+    let mut script = script(&[(10_000, Deed::DeleteBinding)], rules);
+    script.deeds[3].1 = Deed::Binding { own: true };
+    holds(script, |entries| {
+        let token = first(entries, "PATCH", TOKEN, r#""finalizers":[]"#);
+        let binding = first(entries, "PATCH", "projectbindings/default", LET_GO);
+        (token.is_none() || token > binding).then(|| format!("token let go at {token:?}, binding at {binding:?}"))
+    });
+}
+
+#[test]
+fn nothing_is_begun_through_a_binding_that_is_being_let_go() {
+    let late = rule(Duration::ZERO, "projectbindings/default", LET_GO, Fate::Pass(5 * SECOND, Duration::ZERO));
+    let life = [(10_000, Deed::DeleteBinding), (12_000, create("projectdnszones", "a"))];
+    holds(script(&life, vec![late]), |entries| {
+        let at = |path, body| first(entries, "PATCH", path, body).map(|place| entries[place].at);
+        let (begun, gone) = (at("projectdnszones/a", "/metadata/finalizers"), at("projectbindings/default", LET_GO));
+        (begun < gone).then(|| format!("begun at {begun:?}, the binding went at {gone:?}"))
+    });
+}
+
+#[test]
+fn a_binding_that_was_deleted_before_its_token_was_held_holds_it_for_its_users() {
+    let rules = vec![
+        rule(Duration::ZERO, "PATCH /api/v1/namespaces/shop/secrets/own", "", Fate::Code(500, None)),
+        // So long it does not know its users.
+        rule(Duration::ZERO, "dnsrecords?", "", Fate::Pass(20 * SECOND, Duration::ZERO)),
+    ];
+    let life =
+        [(500, Deed::DeleteBinding), (2_000, create("projectloadbalancers", "a")), (31_000, Deed::DeleteNamespace)];
+    let mut script = script(&life, rules);
+    script.deeds[3].1 = Deed::Binding { own: true };
+    holds(script, |entries| {
+        first(entries, "PATCH", "secrets/own", "loopback.cloud/finalizer").is_none().then(|| "never held".to_owned())
+    });
+}
+
+#[test]
+fn what_is_observed_and_being_deleted_is_not_ready() {
+    let bucket = Wish::plain("objectbuckets", "a");
+    let observed = Wish { policy: Policy { observe: true, ..Policy::default() }, ..bucket.clone() };
+    let life = [(0, Deed::Make(bucket, false)), (1_000, Deed::Create(observed)), (10_000, Deed::DriftAway(0))];
+    // It is not empty, so its deletion waits.
+    let script = Script { full: true, ..script(&life, Vec::new()) };
+    holds(script, |entries| {
+        let deleted = entries.iter().position(|entry| entry.verb == "DELETE" && entry.path.contains("/object-stores/"));
+        let after = &entries[deleted.unwrap_or(entries.len())..];
+        let told = first(after, "PATCH", "objectbuckets/a/status", "It is being deleted in the backend");
+        told.is_none().then(|| format!("deleted at {deleted:?}, and the status does not say it"))
+    });
+}
