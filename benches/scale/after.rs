@@ -56,7 +56,7 @@ pub async fn rest(site: &Site, time: Duration, table: &mut Table) {
     sleep(time).await;
     let api = grown(&before.0, &site.api_calls().await);
     let backend = grown(&before.1, &site.backend_calls().await);
-    let share = |id, before| (processor(id) - before).as_secs_f64() / time.as_secs_f64() * 100.0;
+    let share = |id: u32, before: Duration| (processor(id) - before).as_secs_f64() / time.as_secs_f64() * 100.0;
     let seconds = time.as_secs();
     table.add(format!("at rest {seconds} s: Kubernetes writes but the Lease"), sum(&api, writes), "", Bound::Most(0.0));
     table.add(format!("at rest {seconds} s: backend writes"), sum(&backend, changes), "", Bound::Most(0.0));
@@ -100,7 +100,8 @@ pub async fn outage(site: &Site, table: &mut Table) {
         }
     });
     sleep(Duration::from_secs(3)).await;
-    let (api, lines, first) = (site.api_calls().await, site.operator.log().lines().count(), probes.load(Ordering::Relaxed));
+    let (api, lines, first) =
+        (site.api_calls().await, site.operator.log().lines().count(), probes.load(Ordering::Relaxed));
     sleep(AWAY).await;
     let writes = sum(&grown(&api, &site.api_calls().await), writes);
     let lines = site.operator.log().lines().count() - lines;

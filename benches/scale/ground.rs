@@ -140,7 +140,8 @@ impl Site {
             let (_, token) = self.wire.token(&name, &permissions()).await;
             self.tokens.push(token.clone());
             let reference = json!({"namespace": HOME, "name": name, "key": "token"});
-            let grants = json!([{"name": "all", "organization": "acme", "projects": [name], "namespaces": {"from": "All"}}]);
+            let grants =
+                json!([{"name": "all", "organization": "acme", "projects": [name], "namespaces": {"from": "All"}}]);
             manifests.extend([
                 json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": HOME}, "stringData": {"token": token}}),
                 json!({"apiVersion": GROUP, "kind": "LoopbackBackend", "metadata": {"name": name},
@@ -168,14 +169,13 @@ impl Site {
 
     /// Declares all of these.
     pub async fn declare(&self, items: &[crate::load::Item]) {
-        declare(&self.ground, items, |_| {}).await;
+        declare(&self.ground, items).await;
     }
 }
 
-/// Users declare these, many at a time; `begun` hears of each just before.
-pub async fn declare(ground: &Ground, items: &[crate::load::Item], begun: impl Fn(&crate::load::Item)) {
+/// Users declare these, many at a time.
+pub async fn declare(ground: &Ground, items: &[crate::load::Item]) {
     let calls = stream::iter(items).map(|item| {
-        begun(item);
         let (api, manifest) = (ground.api(item.kind, &item.namespace), item.manifest());
         async move {
             let object: DynamicObject = serde_json::from_value(manifest).unwrap();

@@ -50,7 +50,11 @@ fn family(number: usize) -> Vec<Item> {
         item("ProjectLoadBalancer", of("web"), balancer(8_080)),
         item("ProjectLoadBalancer", of("api"), balancer(8_443)),
         item("ObjectBucket", of("assets"), json!({})),
-        item("ObjectBucketCredential", of("assets-rw"), json!({"bucketRef": {"name": of("assets")}, "access": "ReadWrite"})),
+        item(
+            "ObjectBucketCredential",
+            of("assets-rw"),
+            json!({"bucketRef": {"name": of("assets")}, "access": "ReadWrite"}),
+        ),
         item("ProjectDnsZone", of("zone"), json!({"domain": DOMAIN, "patterns": [format!("*.s{number}.{DOMAIN}")]})),
         item("MonitoringObject", of("checkout"), probe()),
         item("MonitoringCondition", of("down"), condition(&of("checkout"))),

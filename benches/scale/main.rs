@@ -8,7 +8,13 @@
 //!
 //! The figures are printed as they come, and at the end as one table, which is also written to `target/scale.json`.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a measurement that fails ends")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a measurement that fails ends"
+)]
 
 mod after;
 mod bulk;
@@ -80,7 +86,7 @@ async fn main() {
     let most = asked.objects.iter().copied().max().unwrap_or_default();
     for objects in &asked.objects {
         let last = *objects == most;
-        if !asked.has("bulk") && !(last && asked.needs_site()) {
+        if !(asked.has("bulk") || last && asked.needs_site()) {
             continue;
         }
         let floor = bulk::floor(*objects).await;

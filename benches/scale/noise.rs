@@ -48,7 +48,11 @@ pub async fn measure(site: &Site, table: &mut Table) {
         stop.cancel();
         noisy
     });
-    table.time(format!("one object beside one that fails and had {edits} edits, p99"), noisy, Bound::Times(1.5, quiet.as_secs_f64()));
+    table.time(
+        format!("one object beside one that fails and had {edits} edits, p99"),
+        noisy,
+        Bound::Times(1.5, quiet.as_secs_f64()),
+    );
     site.declare(&(1..=FAILING).map(failing).collect::<Vec<_>>()).await;
     let many = one(site).await;
     table.time(format!("one object beside {FAILING} that fail, p99"), many, Bound::Times(1.5, quiet.as_secs_f64()));
