@@ -312,7 +312,7 @@ pub fn base_manifests() -> Vec<String> {
 }
 
 /// The cluster of the admin's kubeconfig, with the operator's token instead of the admin's certificate.
-fn write_operator_kubeconfig(admin: &Path, credentials: &Credentials, server: Option<&str>, path: &Path) {
+pub fn write_operator_kubeconfig(admin: &Path, credentials: &Credentials, server: Option<&str>, path: &Path) {
     let mut kubeconfig = Kubeconfig::read_from(admin).expect("a kubeconfig");
     if let Some(server) = server {
         for named in &mut kubeconfig.clusters {
