@@ -13,7 +13,7 @@ use ipnet::Ipv4Net;
 use tokio::{net::TcpListener, sync::watch};
 
 use super::{
-    api::{self, Api, collections::Registry},
+    api::{self, Api, KnownTokens, collections::Registry},
     dns, domains,
     hub::{self, Collections},
     kept_token::{KeptTokenProblem, keep_token},
@@ -251,6 +251,7 @@ pub async fn start_with(
         world: world.clone(),
         collections: registry,
         drain: serving.clone(),
+        tokens: KnownTokens::default(),
     });
     serving.spawn(api::serve(listener, router, serving.clone()));
     let stop_drain = options.stop_drain;

@@ -103,6 +103,14 @@ pub struct StoredToken {
     hash: String,
 }
 
+impl StoredToken {
+    /// Whether what was shown opens it.
+    #[must_use]
+    pub fn opens(&self, credential: &Credential) -> bool {
+        same(self.hash.as_bytes(), credential.hash.as_bytes())
+    }
+}
+
 impl fmt::Debug for StoredToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoredToken").field("view", &self.view).finish_non_exhaustive()
@@ -152,8 +160,7 @@ fn hash(secret: &str) -> String {
 /// # Errors
 /// When the store fails.
 pub fn authenticate(view: &dyn View, credential: &Credential) -> Result<Option<StoredToken>, StoreProblem> {
-    let token: Option<StoredToken> = row(view, Table::Tokens, &credential.id)?;
-    Ok(token.filter(|token| same(token.hash.as_bytes(), credential.hash.as_bytes())))
+    Ok(token(view, &credential.id)?.filter(|token| token.opens(credential)))
 }
 
 /// Compares in a time that does not depend on where they differ.

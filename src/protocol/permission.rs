@@ -77,12 +77,13 @@ impl TryFrom<String> for Permission {
 impl FromStr for Permission {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let shown: String = text.chars().take(60).collect();
-        let wrong =
-            || format!("{shown:?} is not a permission: write KEY:VERB, for instance project.load_balancer:read");
+        let wrong = || {
+            let shown: String = text.chars().take(60).collect();
+            format!("{shown:?} is not a permission: write KEY:VERB, for instance project.load_balancer:read")
+        };
         let (key, verb) = text.split_once(':').ok_or_else(wrong)?;
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '.';
-        if key.is_empty() || key.len() > 128 || !key.chars().all(plain) {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.';
+        if key.is_empty() || key.len() > 128 || !key.bytes().all(plain) {
             return Err(wrong());
         }
         Ok(Self { key: key.to_owned(), verb: verb.parse().map_err(|_| wrong())? })
@@ -103,20 +104,24 @@ pub struct Rule {
     pub project: Option<String>,
 }
 
-/// The rules that apply to one caller.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Access(pub Vec<Rule>);
+impl Rule {
+    /// Whether it is about this place.
+    #[must_use]
+    pub fn reaches(&self, organization: Option<&str>, project: Option<&str>) -> bool {
+        self.organization.as_deref().is_none_or(|o| Some(o) == organization)
+            && self.project.as_deref().is_none_or(|p| Some(p) == project)
+    }
+}
 
-impl Access {
+/// The rules that apply to one caller.
+#[derive(Clone, Copy, Debug)]
+pub struct Access<'a>(pub &'a [Rule]);
+
+impl Access<'_> {
     /// Whether `permission` is allowed in this place. `organization: None` asks for a permission on the platform itself.
     #[must_use]
     pub fn allows(&self, permission: &Permission, organization: Option<&str>, project: Option<&str>) -> bool {
-        self.0.iter().any(|rule| {
-            rule.permission == *permission
-                && rule.organization.as_deref().is_none_or(|o| Some(o) == organization)
-                && rule.project.as_deref().is_none_or(|p| Some(p) == project)
-        })
+        self.0.iter().any(|rule| rule.permission == *permission && rule.reaches(organization, project))
     }
 }
 
@@ -134,7 +139,8 @@ mod tests {
 
     #[test]
     fn parent_key_does_not_imply_children() {
-        let access = Access(vec![rule("project.load_balancer:create", Some("acme"), Some("shop"))]);
+        let rules = [rule("project.load_balancer:create", Some("acme"), Some("shop"))];
+        let access = Access(&rules);
         assert!(access.allows(&"project.load_balancer:create".parse().unwrap(), Some("acme"), Some("shop")));
         assert!(!access.allows(&"project.load_balancer.target:create".parse().unwrap(), Some("acme"), Some("shop")));
         assert!(!access.allows(&"project.load_balancer:create".parse().unwrap(), Some("acme"), Some("other")));

@@ -1,30 +1,42 @@
 //! Who calls, and what they may do.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, header};
 
 use super::Api;
 use crate::{
     backend::{
         store::{self, View},
-        tenants::{self, Credential},
+        tenants::{self, Credential, StoredToken},
     },
-    protocol::{Access, Code, ObjectId, Permission, Problem, Project, Rule},
+    protocol::{Access, Code, Permission, Problem, Project, Rule},
 };
 
 /// A known token.
 #[derive(Clone, Debug)]
-pub(super) struct Caller {
-    pub(super) token: ObjectId,
-    pub(super) access: Access,
-}
+pub(super) struct Caller(Arc<StoredToken>);
 
 impl Caller {
     /// The token of a request.
     pub(super) async fn of(api: &Api, headers: &HeaderMap) -> Result<Self, Problem> {
         let credential = bearer(headers).and_then(Credential::parse).ok_or_else(unknown)?;
-        let look = move |view: &dyn View| Ok(tenants::authenticate(view, &credential)?);
-        let token = store::read(&*api.store, look).await?.ok_or_else(unknown)?;
-        Ok(Self { token: token.view.id, access: Access(token.view.rules) })
+        let tokens = api.tokens.clone();
+        let look = move |view: &dyn View| Ok(tokens.authenticate(view, &credential)?);
+        store::read(&*api.store, look).await?.map(Self).ok_or_else(unknown)
+    }
+
+    /// Id of the token.
+    pub(super) fn token(&self) -> &str {
+        &self.0.view.id
+    }
+
+    fn rules(&self) -> &[Rule] {
+        &self.0.view.rules
+    }
+
+    fn allowed(&self, permission: &Permission, organization: Option<&str>, project: Option<&str>) -> bool {
+        Access(self.rules()).allows(permission, organization, project)
     }
 
     pub(super) fn require(
@@ -33,14 +45,14 @@ impl Caller {
         organization: Option<&str>,
         project: Option<&str>,
     ) -> Result<(), Problem> {
-        if self.access.allows(permission, organization, project) {
+        if self.allowed(permission, organization, project) {
             return Ok(());
         }
         Err(Problem::forbidden(permission.clone()))
     }
 
     pub(super) fn may(&self, permission: &Permission, project: &Project) -> bool {
-        self.access.allows(permission, Some(&project.organization), Some(&project.name))
+        self.allowed(permission, Some(&project.organization), Some(&project.name))
     }
 
     pub(super) fn require_in(&self, permission: &Permission, project: &Project) -> Result<(), Problem> {
@@ -65,14 +77,14 @@ impl Caller {
     /// Whether a rule covers all organizations and projects.
     fn everywhere(&self, permission: &Permission) -> bool {
         let wide = |rule: &Rule| rule.organization.is_none() && rule.project.is_none();
-        self.access.0.iter().any(|rule| wide(rule) && rule.permission == *permission)
+        self.rules().iter().any(|rule| wide(rule) && rule.permission == *permission)
     }
 
     /// What the caller may do in a project, sorted.
     pub(super) fn permissions_in(&self, project: &Project) -> Vec<Permission> {
-        let rules = self.access.0.iter().map(|rule| &rule.permission);
+        let here = |rule: &&Rule| rule.reaches(Some(&project.organization), Some(&project.name));
         let mut permissions: Vec<Permission> =
-            rules.filter(|permission| self.may(permission, project)).cloned().collect();
+            self.rules().iter().filter(here).map(|rule| rule.permission.clone()).collect();
         permissions.sort();
         permissions.dedup();
         permissions
@@ -81,7 +93,7 @@ impl Caller {
     /// Whether all that `rule` allows is allowed to the caller by one rule.
     pub(super) fn covers(&self, rule: &Rule) -> bool {
         let wider = |mine: Option<&String>, theirs: Option<&String>| mine.is_none() || mine == theirs;
-        self.access.0.iter().any(|mine| {
+        self.rules().iter().any(|mine| {
             mine.permission == rule.permission
                 && wider(mine.organization.as_ref(), rule.organization.as_ref())
                 && wider(mine.project.as_ref(), rule.project.as_ref())

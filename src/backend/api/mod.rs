@@ -6,6 +6,7 @@ mod caller;
 pub mod collections;
 mod domains;
 mod endpoint;
+mod known;
 mod objects;
 mod openapi;
 mod paging;
@@ -26,7 +27,7 @@ use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::collections::Registry;
-pub use self::server::serve;
+pub use self::{known::KnownTokens, server::serve};
 use super::store::Store;
 use crate::{
     protocol::{Code, Problem},
@@ -44,6 +45,8 @@ pub struct Api {
     pub collections: Arc<Registry>,
     /// Ends the feeds.
     pub drain: Drain,
+    /// Who called lately.
+    pub tokens: KnownTokens,
 }
 
 /// The API as a service.

@@ -68,7 +68,7 @@ pub(super) async fn changes(call: Call) -> Result<Answer, Problem> {
         let readable =
             registry.collections.iter().filter(|collection| caller.may(&collection.needs(Verb::Read), &project));
         let readable = readable.map(|collection| collection.path.to_owned()).collect();
-        Ok(feed::Scope { project_id: project.id, readable, token: caller.token })
+        Ok(feed::Scope { project_id: project.id, readable, token: caller.token().to_owned() })
     };
     let scope = store::read(&*call.api.store, look).await?;
     let lines = feed::lines(call.api.store.clone(), scope, after, call.api.drain.clone());

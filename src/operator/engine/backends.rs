@@ -6,7 +6,7 @@ use kube::{ResourceExt, api::DynamicObject};
 
 use super::{
     Engine,
-    common::paused,
+    common::{paused, typed},
     key::Key,
     kind::{Lookup, Remark},
     outcome::{Finding, Outcome},
@@ -19,7 +19,7 @@ pub const KIND: &str = "LoopbackBackend";
 
 /// One pass of a backend: can it be used?
 pub(super) fn pass(engine: &Engine, key: &Key, object: &Arc<DynamicObject>) -> Finding {
-    let backend = match (**object).clone().try_parse::<LoopbackBackend>() {
+    let backend = match typed::<LoopbackBackend>(object) {
         Ok(backend) => backend,
         Err(error) => return stalled(Reason::InvalidSpec, format!("The object does not fit the schema: {error}")),
     };

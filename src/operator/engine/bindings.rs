@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Engine,
     cache::Subject,
-    common::{deleting, generation, has_finalizer, paused, requested_at},
+    common::{deleting, generation, has_finalizer, paused, requested_at, typed},
     connections::{Bound, Target},
     driver::unwritten,
     key::Key,
@@ -28,7 +28,7 @@ pub const KIND: &str = "ProjectBinding";
 
 /// One pass of a binding.
 pub(super) async fn pass(engine: &Arc<Engine>, key: &Key, object: Arc<DynamicObject>) -> Finding {
-    let binding = match (*object).clone().try_parse::<ProjectBinding>() {
+    let binding = match typed::<ProjectBinding>(&object) {
         Ok(binding) => binding,
         Err(error) => {
             let why = Remark::new(Reason::InvalidSpec, format!("The object does not fit the schema: {error}"));
@@ -193,7 +193,7 @@ async fn met(
         return *finding;
     }
     engine.bind(key, Some(Bound::To { link: link.clone(), identity, held: held.clone() }));
-    let missing = missing(engine, &view.permissions.iter().cloned().collect());
+    let missing = missing(engine, &view.permissions.iter().collect());
     let fields = fields(&view.project.id, &missing);
     let outcome = match held {
         Some(_) if paused(object.annotations()) => Outcome::Paused,
@@ -282,7 +282,7 @@ async fn recognise(engine: &Engine, key: &Key, object: &DynamicObject, identity:
 }
 
 /// Permissions that the kinds of this operator need and the token lacks.
-fn missing(engine: &Engine, has: &BTreeSet<Permission>) -> Vec<String> {
+fn missing(engine: &Engine, has: &BTreeSet<&Permission>) -> Vec<String> {
     engine.permissions().filter(|permission| !has.contains(permission)).map(ToString::to_string).collect()
 }
 

@@ -8,7 +8,7 @@ use std::{
 use kube::{Resource, ResourceExt, api::DynamicObject};
 use serde::de::DeserializeOwned;
 
-use super::{key::Key, kind::Lookup};
+use super::{common::typed, key::Key, kind::Lookup};
 
 /// How many UIDs of objects that are gone are remembered, so that a late answer does not bring one back.
 const GRAVES: usize = 16_384;
@@ -85,8 +85,8 @@ impl Cache {
     }
 
     /// Takes in an object from a watch or from the answer to a write, unless we have a newer version.
-    pub(super) fn take(&self, key: &Key, mut object: DynamicObject) -> Taken {
-        trim(&mut object);
+    pub(super) fn take(&self, key: &Key, object: impl Into<Arc<DynamicObject>>) -> Taken {
+        let object = trimmed(object.into());
         let mut state = self.state();
         if state.buried.contains(object.metadata.uid.as_deref().unwrap_or_default()) {
             return Taken::Known;
@@ -99,11 +99,7 @@ impl Cache {
         }
         match state.objects.get(key) {
             Some(known) if version(known) >= version(&object) => Taken::Known,
-            Some(_) => state.objects.insert(key.clone(), Arc::new(object)).map_or(Taken::New, Taken::Replaced),
-            None => {
-                state.objects.insert(key.clone(), Arc::new(object));
-                Taken::New
-            }
+            _ => state.objects.insert(key.clone(), object).map_or(Taken::New, Taken::Replaced),
         }
     }
 
@@ -176,7 +172,7 @@ impl Cache {
         };
         drop(state);
         // An object that cannot be read is reported on itself; to its readers it is not known.
-        (*object).clone().try_parse().map_or(Lookup::Unknown, Lookup::Found)
+        typed(&object).map_or(Lookup::Unknown, Lookup::Found)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -208,11 +204,15 @@ fn version(object: &DynamicObject) -> u128 {
 }
 
 /// Drops what nobody here reads and what can be larger than all the rest.
-pub(super) fn trim(object: &mut DynamicObject) {
-    object.metadata.managed_fields = None;
-    if let Some(annotations) = &mut object.metadata.annotations {
-        annotations.remove(LAST_APPLIED);
+pub(super) fn trimmed(mut object: Arc<DynamicObject>) -> Arc<DynamicObject> {
+    if object.metadata.managed_fields.is_some() || object.annotations().contains_key(LAST_APPLIED) {
+        let object = Arc::make_mut(&mut object);
+        object.metadata.managed_fields = None;
+        if let Some(annotations) = &mut object.metadata.annotations {
+            annotations.remove(LAST_APPLIED);
+        }
     }
+    object
 }
 
 #[cfg(test)]

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use kube::{ResourceExt, api::DynamicObject};
-use serde::Deserialize;
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, value::MapDeserializer},
+};
+use serde_json::{Value, json};
 
 use crate::{
     crd::{BucketDeletionPolicy, FINALIZER, Import, ManagementPolicy, annotation},
@@ -64,6 +68,22 @@ impl Common {
     }
 }
 
+/// An object in the types of its kind. What can be large, all but its metadata, is not copied on the way.
+///
+/// # Errors
+/// When it does not have the shape of the kind.
+pub fn typed<R: DeserializeOwned>(object: &DynamicObject) -> Result<R, serde_json::Error> {
+    let types = object.types.as_ref();
+    let head = [
+        ("apiVersion", types.map_or(Value::Null, |types| json!(types.api_version))),
+        ("kind", types.map_or(Value::Null, |types| json!(types.kind))),
+        ("metadata", serde_json::to_value(&object.metadata)?),
+    ];
+    let head = head.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (*name, value));
+    let data = object.data.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value));
+    R::deserialize(MapDeserializer::new(head.chain(data)))
+}
+
 /// Whether a person asked us to leave it alone.
 #[must_use]
 pub fn paused(annotations: &BTreeMap<String, String>) -> bool {
@@ -109,5 +129,28 @@ pub fn owner(cluster: &str, key: &Key, object: &DynamicObject) -> Owner {
         namespace: key.namespace.to_string(),
         name: key.name.to_string(),
         uid: uid(object).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crd::{DnsRecord, ProjectBinding};
+
+    #[test]
+    fn a_typed_object_is_what_it_would_be_on_the_wire() {
+        let object: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "loopback.cloud/v1alpha1", "kind": "DnsRecord",
+            "metadata": {"name": "a", "namespace": "n", "uid": "u", "generation": 3, "labels": {"x": "y"}},
+            "spec": {"zoneRef": {"name": "z"}, "name": "a.example.dev", "type": "A", "values": ["192.0.2.1"]},
+            "status": {"observedGeneration": 3},
+        }))
+        .unwrap();
+        let same: DnsRecord = object.clone().try_parse().unwrap();
+        let typed: DnsRecord = typed(&object).unwrap();
+        assert_eq!(json!(typed), json!(same));
+        assert!(super::typed::<ProjectBinding>(&object).is_err(), "another kind has another spec");
+        let bare = DynamicObject { data: Value::Null, ..object };
+        assert!(super::typed::<DnsRecord>(&bare).is_err(), "no spec");
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     Engine,
     cache::Subject,
-    common::{Common, deleting, generation, has_finalizer, owner, paused},
+    common::{Common, deleting, generation, has_finalizer, owner, paused, typed},
     connections::Connection,
     key::Key,
     kind::{Desired, FieldProblem, Found, Kind, Missing, Remark, Seen},
@@ -50,7 +50,7 @@ pub(super) async fn pass<K: Kind>(engine: &Engine, key: &Key, object: Arc<Dynami
     if paused(object.annotations()) {
         return Outcome::Paused.into();
     }
-    let resource = match (*object).clone().try_parse::<K::Resource>() {
+    let resource = match typed::<K::Resource>(&object) {
         Ok(resource) => resource,
         Err(error) => return unreadable(&error.to_string()),
     };

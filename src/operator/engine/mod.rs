@@ -240,7 +240,7 @@ impl Engine {
     }
 
     /// An object was seen. `new`: why one that was not known deserves a pass.
-    fn shown(&self, key: &Key, object: DynamicObject, new: Trigger) {
+    fn shown(&self, key: &Key, object: impl Into<Arc<DynamicObject>>, new: Trigger) {
         match self.cache.take(key, object) {
             Taken::Known => {}
             Taken::New => self.changed(key, new),
@@ -257,9 +257,9 @@ impl Engine {
     /// # Errors
     /// See [`WriteError`]; [`WriteError::Gone`] also when another object has its name.
     async fn live(&self, key: &Key, object: &DynamicObject) -> Result<Arc<DynamicObject>, WriteError> {
-        let live = self.writer.read(key).await?;
+        let live = Arc::new(self.writer.read(key).await?);
         self.shown(key, live.clone(), Trigger::User);
-        if common::uid(&live) == common::uid(object) { Ok(Arc::new(live)) } else { Err(WriteError::Gone) }
+        if common::uid(&live) == common::uid(object) { Ok(live) } else { Err(WriteError::Gone) }
     }
 
     /// An object is gone. `uid: None` when only its absence was seen.

@@ -185,7 +185,7 @@ pub fn conclude(before: &Before<'_>, finding: &Finding) -> Conclusion {
     let (usage, usage_in) = usage::held(before, finding);
     let status = wanted
         .map(|conditions| compose(before, finding, conditions, usage))
-        .filter(|status| *status != ours(before.status));
+        .filter(|status| !says(before.status, status));
     Conclusion {
         events,
         repaired,
@@ -214,27 +214,36 @@ fn next(outcome: &Outcome) -> Next {
     }
 }
 
-/// A status without the conditions that others keep there.
-fn ours(status: &Value) -> Value {
-    let mut status = status.clone();
-    if let Some(Value::Array(conditions)) = status.get_mut("conditions") {
-        conditions
-            .retain(|condition| condition["type"].as_str().is_some_and(|kind| kind.parse::<ConditionType>().is_ok()));
-    }
-    status
+/// Whether a stored status is `wanted`, but for conditions that others keep there.
+fn says(stored: &Value, wanted: &Value) -> bool {
+    let (Some(stored), Some(wanted)) = (stored.as_object(), wanted.as_object()) else { return stored == wanted };
+    let same = |(name, stored): (&String, &Value)| match (wanted.get(name), stored) {
+        (Some(Value::Array(wanted)), Value::Array(stored)) if name == "conditions" => {
+            stored.iter().filter(ours).eq(wanted)
+        }
+        (wanted, stored) => wanted == Some(stored),
+    };
+    stored.len() == wanted.len() && stored.iter().all(same)
 }
 
-/// The conditions of a status.
+/// Whether a condition is one of ours.
+fn ours(condition: &&Value) -> bool {
+    condition["type"].as_str().is_some_and(|kind| kind.parse::<ConditionType>().is_ok())
+}
+
+/// Our conditions in a status.
 #[must_use]
 pub fn conditions(status: &Value) -> Vec<Condition> {
-    let list = status.get("conditions").and_then(|list| Vec::<Condition>::deserialize(list).ok()).unwrap_or_default();
-    list.into_iter().filter(|condition| condition.type_.parse::<ConditionType>().is_ok()).collect()
+    let list = status.get("conditions").and_then(Value::as_array);
+    list.into_iter().flatten().filter(ours).filter_map(|condition| Condition::deserialize(condition).ok()).collect()
 }
 
 /// Whether a status has this condition with status True.
 #[must_use]
 pub fn is_true(status: &Value, kind: ConditionType) -> bool {
-    conditions(status).iter().any(|condition| condition.type_ == kind.as_ref() && condition.status == "True")
+    let conditions = status.get("conditions").and_then(Value::as_array);
+    let is = |condition: &Value| condition["type"] == kind.as_ref() && condition["status"] == "True";
+    conditions.into_iter().flatten().any(is)
 }
 
 /// A condition before it has a time.
@@ -328,8 +337,8 @@ fn observed(status: &Value) -> Option<i64> {
 
 /// The whole status: the kind's part, and ours.
 fn compose(before: &Before<'_>, finding: &Finding, conditions: Vec<Condition>, usage: Option<&Value>) -> Value {
-    let old = before.status.as_object().cloned().unwrap_or_default();
-    let mut status = finding.fields.clone().unwrap_or(old.clone());
+    let old = before.status;
+    let mut status = finding.fields.clone().or_else(|| old.as_object().cloned()).unwrap_or_default();
     let handled = before.requested_at.map(Value::from).or_else(|| old.get("lastHandledReconcileAt").cloned());
     let generation = match finding.outcome {
         Outcome::Paused => old.get("observedGeneration").cloned().unwrap_or(json!(-1)),
@@ -481,6 +490,18 @@ mod tests {
         let mut at_once = finding("Firing");
         at_once.tell.as_mut().unwrap().first = true;
         assert_eq!(run(&default_status(), 1, at_once).events, fires.events, "nothing came before it");
+    }
+
+    #[test]
+    fn what_others_keep_among_the_conditions_makes_no_write() {
+        let mut status = run(&default_status(), 1, ready()).status.unwrap();
+        let theirs = json!({"type": "example.com/Seen", "status": "True"});
+        status["conditions"].as_array_mut().unwrap().insert(1, theirs);
+        assert_eq!(run(&status, 2, ready()).status, None);
+        status["conditions"][0]["message"] = "another".into();
+        assert!(run(&status, 2, ready()).status.is_some());
+        status["conditions"] = json!("broken");
+        assert!(run(&status, 2, ready()).status.is_some());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{
-    cache::{Cache, trim},
+    cache::{Cache, trimmed},
     common::uid,
     key::Key,
 };
@@ -67,7 +67,7 @@ impl Writer {
     /// # Errors
     /// See [`WriteError`].
     pub async fn add_finalizer(&self, key: &Key, object: &DynamicObject) -> Result<Arc<DynamicObject>, WriteError> {
-        self.patch(key, &finalizer_added(object)).await
+        self.patch(key, finalizer_added(object)).await
     }
 
     /// Removes our finalizer; done also when the object is gone, and then the answer is false.
@@ -76,7 +76,7 @@ impl Writer {
     /// See [`WriteError`].
     pub async fn remove_finalizer(&self, key: &Key, object: &DynamicObject) -> Result<bool, WriteError> {
         let Some(patch) = finalizer_removed(object) else { return Ok(true) };
-        match self.patch(key, &patch).await {
+        match self.patch(key, patch).await {
             Ok(_) => Ok(true),
             Err(WriteError::Gone) => Ok(false),
             Err(error) => Err(error),
@@ -97,7 +97,7 @@ impl Writer {
         let patch = json!({"metadata": {"uid": uid(object), "annotations": {name: value}}});
         let api = self.api(key)?;
         let (parameters, patch) = (PatchParams::default(), Patch::Merge(patch));
-        self.fold(key, bounded(api.patch(&key.name, &parameters, &patch)).await?);
+        self.fold(key, Arc::new(bounded(api.patch(&key.name, &parameters, &patch)).await?));
         Ok(())
     }
 
@@ -105,17 +105,21 @@ impl Writer {
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub async fn status(&self, key: &Key, object: &DynamicObject, status: &Value) -> Result<DynamicObject, WriteError> {
+    pub async fn status(
+        &self,
+        key: &Key,
+        object: &DynamicObject,
+        status: &Value,
+    ) -> Result<Arc<DynamicObject>, WriteError> {
         let api = self.api(key)?;
-        let patch = json_patch_of(&status_stored(object, status))?;
+        let patch = json_patch_of(status_stored(object, status))?;
         let (parameters, patch) = (PatchParams::default(), Patch::<Value>::Json(patch));
-        let mut stored = bounded(api.patch_status(&key.name, &parameters, &patch)).await?;
-        trim(&mut stored);
+        let stored = trimmed(Arc::new(bounded(api.patch_status(&key.name, &parameters, &patch)).await?));
         self.fold(key, stored.clone());
         Ok(stored)
     }
 
-    async fn patch(&self, key: &Key, patch: &Value) -> Result<Arc<DynamicObject>, WriteError> {
+    async fn patch(&self, key: &Key, patch: Value) -> Result<Arc<DynamicObject>, WriteError> {
         let patch = json_patch_of(patch)?;
         let api = self.api(key)?;
         let parameters = PatchParams::default();
@@ -123,13 +127,13 @@ impl Writer {
         let object = match bounded(api.patch(&key.name, &parameters, &patch)).await {
             // a `test` that does not hold
             Err(WriteError::Refused(_)) => return Err(WriteError::Changed),
-            answer => answer?,
+            answer => trimmed(Arc::new(answer?)),
         };
         self.fold(key, object.clone());
-        Ok(Arc::new(object))
+        Ok(object)
     }
 
-    fn fold(&self, key: &Key, object: DynamicObject) {
+    fn fold(&self, key: &Key, object: Arc<DynamicObject>) {
         self.cache.take(key, object);
     }
 
@@ -161,8 +165,8 @@ async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Wr
     }
 }
 
-fn json_patch_of(patch: &Value) -> Result<json_patch::Patch, WriteError> {
-    serde_json::from_value(patch.clone()).map_err(|error| WriteError::Failed(error.to_string()))
+fn json_patch_of(patch: Value) -> Result<json_patch::Patch, WriteError> {
+    serde_json::from_value(patch).map_err(|error| WriteError::Failed(error.to_string()))
 }
 
 /// A test is the only thing that keeps a status from a namesake that was created meanwhile: of what is applied or merged into
@@ -208,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_status_reaches_no_namesake() {
-        let patch = json_patch_of(&status_stored(&object(&[]), &json!({"id": "lb-1"}))).unwrap();
+        let patch = json_patch_of(status_stored(&object(&[]), &json!({"id": "lb-1"}))).unwrap();
         let namesake = |uid: &str| json!({"metadata": {"name": "a", "uid": uid}, "status": {"id": "old", "more": 1}});
         let (mut same, mut other) = (namesake("u"), namesake("v"));
         json_patch::patch(&mut same, &patch).unwrap();

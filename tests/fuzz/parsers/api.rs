@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, Response, header};
 use loopback_operator::{
     backend::{
         api::{
-            self, Api,
+            self, Api, KnownTokens,
             collections::{Collection, Registry},
         },
         dns, domains, load_balancing, monitoring, object_storage,
@@ -194,7 +194,8 @@ impl Stage {
 
     async fn send(&self, store: Arc<MemoryStore>, request: Request<Body>) -> (u16, HeaderMap, Vec<u8>) {
         let collections = Arc::new(Registry::new(collections(&self.world)));
-        let api = Api { store, world: self.world.clone(), collections, drain: Drain::new() };
+        let api =
+            Api { store, world: self.world.clone(), collections, drain: Drain::new(), tokens: KnownTokens::default() };
         let answer: Response<Body> = api::router(api).oneshot(request).await.unwrap();
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         if headers.get(header::CONTENT_TYPE).is_some_and(|media| media == "application/x-ndjson") {

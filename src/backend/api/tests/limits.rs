@@ -14,7 +14,7 @@ use tower::ServiceExt;
 
 use crate::{
     backend::{
-        api::{Api, collections::Registry, router, serve},
+        api::{Api, KnownTokens, collections::Registry, router, serve},
         checks::NoChecks,
         kept_token::keep_token,
         load_balancing,
@@ -40,7 +40,11 @@ async fn quiet() -> Quiet {
     keep_token(&*store, &world, &file, "test", rules).await.unwrap();
     let collections = Arc::new(Registry::new(load_balancing::collections(Arc::new(NoChecks))));
     let token = super::rig::secret(&file);
-    let quiet = Quiet { api: Api { store, world, collections, drain: Drain::new() }, token, _folder: folder };
+    let quiet = Quiet {
+        api: Api { store, world, collections, drain: Drain::new(), tokens: KnownTokens::default() },
+        token,
+        _folder: folder,
+    };
     for path in ["/v3/organizations/acme", "/v3/organizations/acme/projects/shop"] {
         assert_eq!(quiet.call("PUT", path, Body::empty()).await.status(), 201);
     }
