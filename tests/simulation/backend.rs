@@ -12,7 +12,7 @@ use http::{Request, Response};
 use loopback_operator::{
     backend::{
         api::{
-            self, Api,
+            self, Api, KnownTokens,
             collections::{Collection, Registry},
         },
         dns, domains, hub, load_balancing, monitoring, object_storage,
@@ -65,8 +65,13 @@ impl Backend {
             let (intents, reporter) = hub::connect(&dynamic, &collections, &drain);
             drain.spawn(planes::run(intents, reporter, self.world.clone(), self.full, drain.clone()));
         }
-        let api =
-            Api { store: dynamic, world: self.world.clone(), collections: Arc::new(registry), drain: drain.clone() };
+        let api = Api {
+            store: dynamic,
+            world: self.world.clone(),
+            collections: Arc::new(registry),
+            drain: drain.clone(),
+            tokens: KnownTokens::default(),
+        };
         self.watchman.follow(store.clone());
         *self.life() = Some(Life { router: api::router(api), store, drain });
     }
@@ -183,12 +188,13 @@ impl Server for Backend {
     fn serve(&self, who: &'static str, request: Request<Bytes>) -> BoxFuture<'_, Option<Response<Body>>> {
         Box::pin(async move {
             let router = self.life().as_ref().map(|life| life.router.clone())?;
-            let mut entry = server::entry(&self.journal, Side::Wire, who, &request);
-            let suspicion = self.watchman.before_wire(&entry);
+            let entry = server::entry(&self.journal, Side::Wire, who, &request);
+            let suspicion = entry.as_ref().and_then(|entry| self.watchman.before_wire(entry));
             let Ok(answer) = router.oneshot(request.map(Body::from)).await;
-            entry.status = answer.status().as_u16();
-            let answer = if entry.status < 400 { answer } else { self.looked_at(answer).await };
-            if entry.writes() {
+            let status = answer.status().as_u16();
+            let answer = if status < 400 { answer } else { self.looked_at(answer).await };
+            if let Some(mut entry) = entry {
+                entry.status = status;
                 self.watchman.after_wire(&entry, suspicion);
                 self.journal.add(entry);
             }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,7 @@ pub enum Side {
     Wire,
 }
 
-/// One request that a server has answered.
+/// One request that may have changed something, and that a server has answered.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub at: Duration,
@@ -25,19 +26,16 @@ pub struct Entry {
     pub path: String,
     pub query: String,
     pub body: Value,
+    /// The body as it was sent.
+    pub sent: Bytes,
     pub condition: Option<String>,
     pub status: u16,
 }
 
 impl Entry {
-    /// Whether it may have changed something.
-    pub fn writes(&self) -> bool {
-        self.verb != "GET"
-    }
-
     /// Whether the server did it.
     pub fn done(&self) -> bool {
-        self.writes() && (200..300).contains(&self.status)
+        (200..300).contains(&self.status)
     }
 }
 

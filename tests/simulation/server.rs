@@ -36,12 +36,12 @@ impl Server for Kube {
 
     fn serve(&self, who: &'static str, request: Request<Bytes>) -> BoxFuture<'_, Option<Response<Body>>> {
         Box::pin(async move {
-            let mut entry = entry(&self.journal, Side::Kube, who, &request);
+            let entry = entry(&self.journal, Side::Kube, who, &request);
             let (head, body) = request.into_parts();
             let request = Request::from_parts(head, kube::client::Body::from(body));
             let Ok(answer) = self.api.service(who).call(request).await;
-            entry.status = answer.status().as_u16();
-            if entry.writes() {
+            if let Some(mut entry) = entry {
+                entry.status = answer.status().as_u16();
                 self.watchman.kube(&entry);
                 self.journal.add(entry);
             }
@@ -50,24 +50,21 @@ impl Server for Kube {
     }
 }
 
-/// What is noted of a request before it is answered.
-pub fn entry(journal: &Journal, side: Side, who: &'static str, request: &Request<Bytes>) -> Entry {
+/// What is noted before it is answered of a request that may change something.
+pub fn entry(journal: &Journal, side: Side, who: &'static str, request: &Request<Bytes>) -> Option<Entry> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
-    Entry {
+    (request.method() != http::Method::GET).then(|| Entry {
         at: journal.now(),
         side,
         who,
         verb: request.method().to_string(),
         path: request.uri().path().to_owned(),
         query: request.uri().query().unwrap_or_default().to_owned(),
-        body: if request.method() == http::Method::GET {
-            Value::Null
-        } else {
-            serde_json::from_slice(request.body()).unwrap_or_default()
-        },
+        body: serde_json::from_slice(request.body()).unwrap_or_default(),
+        sent: request.body().clone(),
         condition: header("if-match"),
         status: 0,
-    }
+    })
 }
 
 /// Sends a request past all faults.

@@ -9,7 +9,7 @@ use std::{
 use loopback_operator::{crd, runtime::World};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -145,7 +145,7 @@ pub fn run(script: Script, defect: Option<Defect>, told: impl FnOnce(&[Entry])) 
 fn trace(entries: &[Entry]) -> u64 {
     let mut hash = DefaultHasher::new();
     for entry in entries {
-        (entry.at, entry.side, &entry.verb, &entry.path, &entry.body, entry.status).hash(&mut hash);
+        (entry.at, entry.side, &entry.verb, &entry.path, &entry.sent, entry.status).hash(&mut hash);
     }
     hash.finish()
 }
@@ -300,13 +300,17 @@ impl Scene {
 
 /// Garbage collector and namespaces.
 pub async fn controllers(api: ApiServer, cut: CancellationToken) {
-    let mut revision = 0;
+    const ROUND: Duration = Duration::from_millis(700);
+    let (mut revision, began) = (0, Instant::now());
     while !cut.is_cancelled() {
-        // At rest there is nothing to collect.
-        if api.revision() != revision {
-            api.tick();
-            revision = api.revision();
+        // At rest there is nothing to collect, and no time passes for nothing.
+        let changed = api.changed();
+        if api.revision() == revision {
+            changed.await;
         }
-        sleep(Duration::from_millis(700)).await;
+        let rounds = began.elapsed().as_millis() / ROUND.as_millis() + 1;
+        sleep_until(began + ROUND * u32::try_from(rounds).unwrap_or(u32::MAX)).await;
+        api.tick();
+        revision = api.revision();
     }
 }

@@ -1,7 +1,7 @@
 //! Rules of metadata.
 
 use data_encoding::BASE64;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{call::Call, kinds::Kind, status::Refusal, store::Object};
 
@@ -220,11 +220,9 @@ pub fn normalise(value: &mut Value) {
 
 /// Whether a new version asks for something else.
 pub fn intent_changed(old: &Value, new: &Value, kind: &Kind) -> bool {
-    let part = |value: &Value| -> Map<String, Value> {
-        let map = value.as_object().cloned().unwrap_or_default();
-        map.into_iter().filter(|(name, _)| name != "metadata" && !(kind.status && name == "status")).collect()
-    };
-    part(old) != part(new)
+    let intent = |(name, _): &(&String, &Value)| *name != "metadata" && !(kind.status && *name == "status");
+    let (old, new) = (old.as_object().into_iter().flatten(), new.as_object().into_iter().flatten());
+    old.filter(intent).ne(new.filter(intent))
 }
 
 /// What a built-in kind has when it is absent.

@@ -33,6 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use loopback_operator::runtime::World;
 use serde_json::{Value, json};
+use tokio::sync::futures::OwnedNotified;
 
 pub use self::{journal::Entry, serve::Service};
 use self::{kinds::Kind, schema::Schema, store::State};
@@ -124,6 +125,11 @@ impl ApiServer {
     /// The newest version.
     pub fn revision(&self) -> u64 {
         self.state().revision
+    }
+
+    /// The next change, from the moment of this call on.
+    pub fn changed(&self) -> OwnedNotified {
+        self.state().changed.clone().notified_owned()
     }
 
     /// All objects of a kind as they are now, by namespace and name: `objects("loopback.cloud/v1alpha1", "projectbindings")`.

@@ -153,6 +153,9 @@ impl State {
     fn write(&mut self, id: KindId, call: &Call, body: &Value) -> Written {
         let target = Target::new(self, call, id);
         let core = call.api_version == "v1" && call.plural == "events";
+        if call.verb == Verb::Patch && !core {
+            return self.patch(&target, body);
+        }
         let body = if core { events::from_core(body) } else { body.clone() };
         match call.verb {
             // A name in the path of a POST is not looked at for custom resources.

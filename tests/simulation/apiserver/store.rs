@@ -81,6 +81,8 @@ pub struct State {
     pub world: World,
     pub kinds: Kinds,
     pub shelves: Vec<Shelf>,
+    /// Of all kinds.
+    pub changed: Arc<Notify>,
     pub revision: u64,
     /// What is older cannot be read any more.
     pub oldest: u64,
@@ -110,6 +112,7 @@ impl State {
             world,
             kinds,
             shelves,
+            changed: Arc::default(),
             revision,
             oldest: revision,
             epoch: 0,
@@ -129,6 +132,7 @@ impl State {
             world,
             kinds: self.kinds.clone(),
             shelves: self.shelves.iter().map(shelf).collect(),
+            changed: Arc::default(),
             journal: Vec::new(),
             ..*self
         }
@@ -206,6 +210,7 @@ impl State {
         let shelf = &mut self.shelves[id];
         shelf.log.push(Change { revision: self.revision, key: key.to_owned(), old, new, deleted });
         shelf.changed.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     /// A kind as it was at a version.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
@@ -152,7 +153,7 @@ impl State {
         let mut value = (*old.value).clone();
         match call.content.as_str() {
             "application/json-patch+json" => {
-                let read: Result<json_patch::Patch, _> = serde_json::from_value(patch.clone());
+                let read: Result<json_patch::Patch, _> = json_patch::Patch::deserialize(patch);
                 let patch = read.map_err(|error| Refusal::bad(&error.to_string()))?;
                 json_patch::patch(&mut value, &patch).map_err(|error| Refusal::patch(&error.to_string()))?;
             }

@@ -27,7 +27,7 @@ impl Watchman {
         if entry.path.contains("/secrets") {
             return self.minted(&entry.body);
         }
-        self.leaks(&format!("{} {}", entry.verb, entry.path), &entry.path, &entry.body);
+        self.leaks(entry);
         if !entry.path.contains("/loopback.cloud/") {
             return;
         }
@@ -56,7 +56,7 @@ impl Watchman {
             if let Some(metadata) = rest.pointer_mut("/metadata").and_then(Value::as_object_mut) {
                 metadata.remove("uid");
                 let ours = ["loopback.cloud/store", "loopback.cloud/token-secret"];
-                if let Some(all) = metadata["annotations"].as_object_mut() {
+                if let Some(all) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
                     all.retain(|name, _| !ours.contains(&name.as_str()));
                 }
             }

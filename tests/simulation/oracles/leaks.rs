@@ -8,15 +8,18 @@ use serde_json::Value;
 
 pub use self::spellings::Finder;
 use super::Watchman;
+use crate::journal::Entry;
 
 impl Watchman {
     /// What the operator sends must carry no secret.
-    pub(super) fn leaks(&self, what: &str, path: &str, body: &Value) {
-        self.scanned(what, &format!("{path}\n{body}"));
+    pub(super) fn leaks(&self, entry: &Entry) {
+        let what = format_args!("{} {}", entry.verb, entry.path);
+        self.scanned(what, &entry.path);
+        self.scanned(what, &String::from_utf8_lossy(&entry.sent));
     }
 
     /// What is printed, shown or answered must carry none.
-    pub fn scanned(&self, what: &str, text: &str) {
+    pub fn scanned(&self, what: impl std::fmt::Display, text: &str) {
         if self.state().canaries.finds(text) {
             self.broken("S5", format!("{what} carries a secret"));
         }

@@ -129,7 +129,7 @@ impl Watchman {
             self.broken(law, what);
         }
         if entry.who == OPERATOR {
-            self.leaks(&format!("{} {}", entry.verb, entry.path), &entry.path, &entry.body);
+            self.leaks(entry);
         }
         if entry.verb == "POST" {
             self.doubles();
