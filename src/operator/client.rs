@@ -11,7 +11,7 @@ use kube::{
     Client, Config,
     client::{Body, ClientBuilder},
 };
-use tower::{Layer, Service};
+use tower::{Layer, Service, util::MapRequestLayer};
 
 use crate::runtime::Metrics;
 
@@ -22,7 +22,20 @@ use crate::runtime::Metrics;
 pub fn new(mut config: Config, metrics: Metrics) -> kube::Result<Client> {
     // The engine decides what is tried again and when; a retry inside a call would hide doubt from it.
     config.default_retry = false;
-    Ok(ClientBuilder::try_from(config)?.with_layer(&Counted { metrics }).build())
+    let builder = ClientBuilder::try_from(config)?.with_layer(&Counted { metrics });
+    Ok(builder.with_layer(&MapRequestLayer::new(newest as fn(Request<Body>) -> Request<Body>)).build())
+}
+
+/// The library begins a streamed list with `resourceVersion=0`, which the API server may answer from a cache that lags by any
+/// time. Without it the list is as new as there is (Kubernetes: Get State and Start at Most Recent).
+fn newest(mut request: Request<Body>) -> Request<Body> {
+    let uri = request.uri().to_string();
+    if uri.contains("sendInitialEvents=true")
+        && let Some(uri) = uri.strip_suffix("&resourceVersion=0").and_then(|uri| uri.parse().ok())
+    {
+        *request.uri_mut() = uri;
+    }
+    request
 }
 
 #[derive(Clone)]
@@ -67,5 +80,20 @@ where
             metrics.kubernetes_request(&code, &method, &host);
             answer
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_streamed_list_is_never_an_old_one() {
+        let sent = |uri: &str| newest(Request::get(uri).body(Body::empty()).unwrap()).uri().to_string();
+        let list = "https://k/api/v1/secrets?&watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+        assert_eq!(sent(&format!("{list}&resourceVersion=0")), list);
+        for other in ["https://k/api/v1/secrets?&watch=true&resourceVersion=0", &format!("{list}&resourceVersion=7")] {
+            assert_eq!(sent(other), other);
+        }
     }
 }
