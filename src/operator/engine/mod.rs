@@ -32,6 +32,7 @@ mod resolve;
 mod runner;
 mod secrets;
 mod start;
+mod stored;
 mod usage;
 mod watch;
 mod writes;

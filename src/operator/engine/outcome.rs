@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+pub use super::stored::{conditions, is_true};
 use super::{
     kind::{Remark, Tell},
+    stored::says,
     usage,
 };
 use crate::crd::{ConditionType, Reason};
@@ -212,38 +213,6 @@ fn next(outcome: &Outcome) -> Next {
         Outcome::Failed { at_least, .. } => Next::Backoff(*at_least),
         Outcome::Gone => Next::Never,
     }
-}
-
-/// Whether a stored status is `wanted`, but for conditions that others keep there.
-fn says(stored: &Value, wanted: &Value) -> bool {
-    let (Some(stored), Some(wanted)) = (stored.as_object(), wanted.as_object()) else { return stored == wanted };
-    let same = |(name, stored): (&String, &Value)| match (wanted.get(name), stored) {
-        (Some(Value::Array(wanted)), Value::Array(stored)) if name == "conditions" => {
-            stored.iter().filter(ours).eq(wanted)
-        }
-        (wanted, stored) => wanted == Some(stored),
-    };
-    stored.len() == wanted.len() && stored.iter().all(same)
-}
-
-/// Whether a condition is one of ours.
-fn ours(condition: &&Value) -> bool {
-    condition["type"].as_str().is_some_and(|kind| kind.parse::<ConditionType>().is_ok())
-}
-
-/// Our conditions in a status.
-#[must_use]
-pub fn conditions(status: &Value) -> Vec<Condition> {
-    let list = status.get("conditions").and_then(Value::as_array);
-    list.into_iter().flatten().filter(ours).filter_map(|condition| Condition::deserialize(condition).ok()).collect()
-}
-
-/// Whether a status has this condition with status True.
-#[must_use]
-pub fn is_true(status: &Value, kind: ConditionType) -> bool {
-    let conditions = status.get("conditions").and_then(Value::as_array);
-    let is = |condition: &Value| condition["type"] == kind.as_ref() && condition["status"] == "True";
-    conditions.into_iter().flatten().any(is)
 }
 
 /// A condition before it has a time.

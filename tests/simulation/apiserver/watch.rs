@@ -34,8 +34,6 @@ pub struct Watch {
     end: Instant,
     /// When the next bookmark is due, if they are wanted.
     bookmark: Option<Instant>,
-    /// Version of the last bookmark: while nothing happens there is no other.
-    marked: u64,
     /// Number of the last order to send bookmarks.
     ordered: u64,
     /// Ends after what waits.
@@ -66,7 +64,6 @@ impl Watch {
             epoch: state.epoch,
             end: now + Duration::from_secs(call.patience()),
             bookmark: query.bookmarks.then(|| now + BOOKMARKS),
-            marked: 0,
             ordered: state.bookmarks,
             broken: false,
             kind,
@@ -95,7 +92,6 @@ impl Watch {
     }
 
     fn mark(&mut self, revision: u64, initial: bool) {
-        self.marked = revision;
         let (kind, api_version) = self.view.names(&self.kind);
         let mut object = json!({"kind": kind, "apiVersion": api_version,
             "metadata": {"resourceVersion": revision.to_string()}});
@@ -140,9 +136,7 @@ impl Watch {
     fn due(&mut self) {
         let revision = self.server.state().revision;
         self.bookmark = Some(Instant::now() + BOOKMARKS);
-        if revision != self.marked {
-            self.mark(revision, false);
-        }
+        self.mark(revision, false);
     }
 
     /// Takes in what happened; false when the watch is over.
