@@ -87,17 +87,17 @@ impl Faults {
     pub fn new(seed: u64) -> Arc<Self> {
         let mut random = StdRng::seed_from_u64(seed ^ 0x5eed_fa17);
         // Many runs have few faults, so that each is seen to be the cause; a few have very many.
-        let requests = [0.0, 0.03, 0.08, 0.2, 0.5][pick(&mut random, 5)];
-        let events = [0.0, 0.02, 0.1, 0.3][pick(&mut random, 4)];
-        let crashes = [0, 1, 2, 4][pick(&mut random, 4)];
+        let requests = [0.0, 0.0, 0.03, 0.03, 0.03, 0.08, 0.08, 0.2, 0.2, 0.5][pick(&mut random, 10)];
+        let events = [0.0, 0.0, 0.02, 0.02, 0.1, 0.3][pick(&mut random, 6)];
+        let crashes = [0, 0, 1, 1, 2, 4][pick(&mut random, 6)];
         let (began, rules) = (Instant::now(), Vec::new());
         Arc::new(Self(Mutex::new(State { began, rules, random, requests, events, crashes, on: true, lasting: false })))
     }
 
     /// These and no others.
     pub fn written(rules: Vec<Rule>) -> Arc<Self> {
-        let (began, random) = (Instant::now(), StdRng::seed_from_u64(0));
-        let state = State { began, rules, random, requests: 0.0, events: 0.0, crashes: 0, on: true, lasting: true };
+        let (began, random, lasting) = (Instant::now(), StdRng::seed_from_u64(0), !rules.is_empty());
+        let state = State { began, rules, random, requests: 0.0, events: 0.0, crashes: 0, on: true, lasting };
         Arc::new(Self(Mutex::new(state)))
     }
 

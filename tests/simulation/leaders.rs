@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -30,12 +30,15 @@ const TICK: Duration = Duration::from_millis(20);
 /// Longer than anything takes here.
 const LONG: Duration = Duration::from_secs(10);
 
-/// Keeps a replica from the API server.
+/// Keeps a replica from the API server, and counts how often it asks for the Lease.
 #[derive(Default)]
-struct Apart(AtomicBool);
+struct Apart(AtomicBool, AtomicUsize);
 
 impl Bend for Apart {
     fn bend(&self, side: Side, request: Request<Bytes>) -> Result<Request<Bytes>, Response<Body>> {
+        if request.uri().path().contains("/leases") {
+            self.1.fetch_add(1, Ordering::Relaxed);
+        }
         if side == Side::Wire || !self.0.load(Ordering::Relaxed) {
             return Ok(request);
         }
@@ -70,6 +73,13 @@ impl Replica {
 
     fn leads(&self) -> bool {
         self.metrics.encode().unwrap().contains("leader_election_master_status{name=\"lease\"} 1")
+    }
+
+    /// How often it asks for the Lease meanwhile.
+    async fn asks(&self, meanwhile: Duration) -> usize {
+        let before = self.apart.1.load(Ordering::Relaxed);
+        sleep(meanwhile).await;
+        self.apart.1.load(Ordering::Relaxed) - before
     }
 
     /// Waits until it leads; how long that took.
@@ -144,4 +154,27 @@ fn a_leader_without_an_api_server_stops_before_another_starts() {
             assert!(!first.leads() && second.leads(), "who comes back stands by");
         });
     }
+}
+
+#[test]
+fn a_standby_watches_and_asks_for_nothing() {
+    in_peace(async |site| {
+        let (_first, second) = pair(site, Duration::from_millis(1_500)).await;
+        let asked = second.asks(Duration::from_secs(240)).await;
+        assert!(asked <= 2, "asked {asked} times");
+    });
+}
+
+#[test]
+fn a_watch_that_ends_at_once_is_not_opened_again_without_a_pause() {
+    in_peace(async |site| {
+        let (first, second) = pair(site, Duration::from_secs(30)).await;
+        first.apart.0.store(true, Ordering::Relaxed);
+        // From now on the version of the Lease is one that no watch can start from.
+        site.kube.api.compact();
+        site.kube.api.close_watches();
+        let asked = second.asks(Duration::from_secs(25)).await;
+        assert!(asked <= 8, "asked {asked} times");
+        second.until_leads().await;
+    });
 }

@@ -26,3 +26,7 @@ mod scenarios;
 mod server;
 mod users;
 mod world;
+
+/// A run is mostly JSON that comes and goes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -35,9 +35,17 @@ fn profile() -> String {
     }
 }
 
-/// Runs seeds over all cores; those that broke a law, and how many entries there were.
-fn many(seeds: std::ops::Range<u64>, defect: Option<Defect>, enough: usize) -> (Vec<(u64, Ended)>, u64) {
-    let (next, entries) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
+/// Writes of some seeds.
+#[derive(Default)]
+struct Writes {
+    all: AtomicU64,
+    /// Of the seed that had the most.
+    most: AtomicU64,
+}
+
+/// Runs seeds over all cores; those that broke a law.
+fn many(seeds: std::ops::Range<u64>, defect: Option<Defect>, enough: usize) -> (Vec<(u64, Ended)>, Writes) {
+    let (next, writes) = (AtomicU64::new(seeds.start), Writes::default());
     let failed = std::sync::Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(2, Into::into) {
@@ -48,7 +56,8 @@ fn many(seeds: std::ops::Range<u64>, defect: Option<Defect>, enough: usize) -> (
                         return;
                     }
                     let ended = run(seed, defect);
-                    entries.fetch_add(ended.entries as u64, Ordering::Relaxed);
+                    writes.all.fetch_add(ended.entries as u64, Ordering::Relaxed);
+                    writes.most.fetch_max(ended.entries as u64, Ordering::Relaxed);
                     if !ended.broken.is_empty() {
                         failed.lock().unwrap().push((seed, ended));
                     }
@@ -58,17 +67,18 @@ fn many(seeds: std::ops::Range<u64>, defect: Option<Defect>, enough: usize) -> (
     });
     let mut failed = failed.into_inner().unwrap();
     failed.sort_by_key(|(seed, _)| *seed);
-    (failed, entries.into_inner())
+    (failed, writes)
 }
 
 #[test]
 fn seeds() {
     let (first, count) = (number("SIMULATION_FIRST", 0), number("SIMULATION_SEEDS", SEEDS));
     let began = Instant::now();
-    let (failed, entries) = many(first..first + count, None, usize::MAX);
+    let (failed, writes) = many(first..first + count, None, usize::MAX);
     let took = began.elapsed();
-    let (rate, mean) = (count as f64 / took.as_secs_f64(), entries as f64 / count as f64);
-    println!("{count} seeds, {mean:.1} writes each, {took:.1?}, {rate:.1} seeds/s");
+    let (rate, mean) = (count as f64 / took.as_secs_f64(), writes.all.into_inner() as f64 / count as f64);
+    let most = writes.most.into_inner();
+    println!("{count} seeds, {mean:.1} writes each, {most} at most, {took:.1?}, {rate:.1} seeds/s");
     for (seed, ended) in &failed {
         println!("SEED={seed} cargo test{} --test simulation replay -- --nocapture   # {}", profile(), ended.broken[0]);
     }

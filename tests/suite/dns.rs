@@ -1,9 +1,6 @@
 //! Zones and records from a manifest to an answer on the wire.
 
-use std::{
-    net::UdpSocket,
-    time::{Duration, Instant},
-};
+use std::{net::UdpSocket, time::Duration};
 
 use hickory_proto::{
     op::{Message, MessageType, OpCode, Query, ResponseCode},
@@ -11,12 +8,10 @@ use hickory_proto::{
 };
 use serde_json::{Value, json};
 
-use crate::rig::{DOMAIN, Rig, Scene, message_of, reason_of, rig, until};
+use crate::rig::{DOMAIN, PATIENCE, Rig, Scene, message_of, reason_of, rig, until};
 
 const ZONE: &str = "ProjectDnsZone";
 const RECORD: &str = "DnsRecord";
-/// A change is to be served within 100 ms of its commit; a busy machine may take ten times that, and Kubernetes some more.
-const SERVED: Duration = Duration::from_secs(10);
 
 /// Asks the backend over UDP.
 fn ask(rig: &Rig, name: &str, of: RecordType) -> Message {
@@ -60,17 +55,15 @@ async fn records_are_answered_changed_repaired_and_gone() {
     let missing = ask(rig, &format!("nothing.{}.{DOMAIN}", scene.name), RecordType::A);
     assert_eq!(missing.metadata.response_code, ResponseCode::NXDomain);
 
-    let began = Instant::now();
     scene.apply(scene.manifest(RECORD, "api", record(&name, "A", json!(["192.0.2.12"])))).await;
     until("the change is served", async || values(rig, &name, RecordType::A) == ["192.0.2.12"]).await;
-    assert!(began.elapsed() < SERVED, "{:?}", began.elapsed());
 
     // Behind the operator's back, then in the wrong order.
     let zones = scene.held("dns-zones").await;
     let records = format!("dns-zones/{}/records", zones[0].id);
     let held = scene.held(&records).await.remove(0);
     scene.wire().patch(&scene.name, &records, &held, json!({"values": ["192.0.2.66"]})).await;
-    scene.until_event("api", "DriftRepaired", SERVED).await;
+    scene.until_event("api", "DriftRepaired", PATIENCE).await;
     until("it is repaired", async || values(rig, &name, RecordType::A) == ["192.0.2.12"]).await;
     scene.delete(ZONE, "z").await;
     let waiting = scene.until_reason(ZONE, "z", "Reconciling", "InUse").await;

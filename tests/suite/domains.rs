@@ -1,6 +1,6 @@
 //! Who may write which names, as somebody reads it who knows nothing of the others.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
@@ -11,8 +11,6 @@ use crate::rig::{DOMAIN, Scene, message_of, rig, status_of, until};
 
 const ZONE: &str = "ProjectDnsZone";
 const RECORD: &str = "DnsRecord";
-/// A second is plenty; a busy machine has ten times as much.
-const LIMIT: Duration = Duration::from_secs(10);
 
 async fn zone(scene: &Scene, domain: &str, patterns: &[&str]) {
     scene.apply(scene.manifest(ZONE, "z", json!({"domain": domain, "patterns": patterns}))).await;
@@ -150,7 +148,6 @@ async fn a_namespace_with_a_zone_and_records_is_emptied_at_once() {
     }
     scene.until_gone(ZONE, "z").await;
     println!("a zone and ten records: gone after {:?}", began.elapsed());
-    assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
     scene.until_empty("dns-zones").await;
     until("the namespace is gone", async || {
         namespaces.get_opt(&scene.name).await.expect("the API server answers").is_none()

@@ -112,6 +112,14 @@ struct Contest {
     leads: watch::Sender<bool>,
 }
 
+/// Why a Lease is watched no more.
+enum Watched {
+    /// It expired, was given back or removed, or changed hands.
+    MayBeTaken,
+    /// There is nothing more to see.
+    Ended,
+}
+
 impl Contest {
     async fn run(mut self, passes: Drain, drain: Drain) {
         let drained = drain.clone();
@@ -160,15 +168,18 @@ impl Contest {
         tokio::time::sleep_until(until.min(began + pause)).await;
     }
 
-    /// Until the Lease may be taken, or changes.
+    /// Until the Lease may be taken.
     async fn look_out(&mut self, began: Instant) {
         let next = began + self.settings.renewal();
         let Some(version) = self.candidate.version() else { return tokio::time::sleep_until(next).await };
-        let longest = self.candidate.expiry().unwrap_or(next).max(Instant::now());
-        if let Ok(Err(error)) = timeout_at(longest, self.changed(&version)).await {
-            debug!(%error, "the lease cannot be watched");
-            tokio::time::sleep_until(next.min(longest)).await;
-        }
+        let ended = match self.watched(&version, next).await {
+            Ok(Watched::MayBeTaken) => return,
+            Ok(Watched::Ended) => "it ended".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        // One that ends at once, because its start is compacted for instance, is not opened again without a pause.
+        debug!(ended, "the lease cannot be watched");
+        tokio::time::sleep_until(next.min(self.candidate.expiry().unwrap_or(next))).await;
     }
 
     fn uncertain(&self, why: &str) -> Option<bool> {
@@ -216,24 +227,35 @@ impl Contest {
         }
     }
 
-    /// Returns when the Lease is given back or removed, or changes hands.
-    async fn changed(&mut self, version: &str) -> kube::Result<()> {
+    /// Watches the Lease until it expires, is given back or removed, or changes hands. Each sign of life prolongs it.
+    async fn watched(&mut self, version: &str, next: Instant) -> kube::Result<Watched> {
         let of_name = WatchParams::default().fields(&format!("metadata.name={}", self.settings.name));
-        let mut events = self.api.watch(&of_name, version).await?.boxed();
-        while let Some(event) = events.next().await {
-            match event? {
-                WatchEvent::Added(lease) | WatchEvent::Modified(lease) => {
+        let (api, longest) = (self.api.clone(), self.expiry(next));
+        let Ok(events) = timeout_at(longest, api.watch(&of_name, version)).await else {
+            return Ok(Watched::MayBeTaken);
+        };
+        let mut events = events?.boxed();
+        loop {
+            let Ok(event) = timeout_at(self.expiry(next), events.next()).await else {
+                return Ok(Watched::MayBeTaken);
+            };
+            match event.transpose()? {
+                Some(WatchEvent::Added(lease) | WatchEvent::Modified(lease)) => {
                     let was = self.candidate.holder().map(str::to_owned);
                     self.candidate.saw(&lease, Instant::now());
                     if was.as_deref() != self.candidate.holder() {
-                        return Ok(());
+                        return Ok(Watched::MayBeTaken);
                     }
                 }
-                WatchEvent::Bookmark(_) => {}
-                WatchEvent::Deleted(_) | WatchEvent::Error(_) => return Ok(()),
+                Some(WatchEvent::Bookmark(_)) => {}
+                Some(WatchEvent::Deleted(_)) => return Ok(Watched::MayBeTaken),
+                Some(WatchEvent::Error(_)) | None => return Ok(Watched::Ended),
             }
         }
-        Ok(())
+    }
+
+    fn expiry(&self, next: Instant) -> Instant {
+        self.candidate.expiry().unwrap_or(next).max(Instant::now())
     }
 
     /// So that another need not wait for its end.

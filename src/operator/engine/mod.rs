@@ -13,6 +13,7 @@ mod bindings;
 pub mod cache;
 pub mod common;
 mod connections;
+mod contest;
 mod definition;
 mod deletion;
 mod driver;
@@ -53,6 +54,7 @@ use self::{
     addresses::Addresses,
     cache::{Cache, Subject, Taken},
     connections::{Bound, Connections, Links},
+    contest::Told,
     definition::Definitions,
     events::Events,
     key::Key,
@@ -93,6 +95,8 @@ pub(super) struct Memory {
     retired: Option<RetireOptions>,
     /// When how full it is was stored last, or first seen stored.
     usage_at: Option<Instant>,
+    /// The status that it stored last; `None` when an answer is missing.
+    told: Option<Told>,
     /// Since when it has been worked on without an end.
     working_since: Option<Instant>,
     /// Since when its present generation has been known, until it is Ready.

@@ -17,6 +17,7 @@ use super::{
     Engine, backends, bindings,
     cache::Subject,
     common::{deleting, generation, has_finalizer, requested_at, uid},
+    contest::Told,
     key::Key,
     kind::Remark,
     leadership::Leadership,
@@ -109,8 +110,7 @@ async fn looked_at(engine: &Arc<Engine>, key: &Key, object: Arc<DynamicObject>) 
         now: engine.world.now(),
         usage_rest: usage_rest(engine, key, &now),
     };
-    let conclusion = conclude(&before, &finding);
-    follow_up(engine, key, &object, &finding, conclusion).await
+    follow_up(engine, key, &object, &before, &finding).await
 }
 
 async fn run(engine: &Arc<Engine>, key: &Key, object: Arc<DynamicObject>) -> Finding {
@@ -128,10 +128,11 @@ async fn follow_up(
     engine: &Engine,
     key: &Key,
     object: &DynamicObject,
+    before: &Before<'_>,
     finding: &Finding,
-    conclusion: Conclusion,
 ) -> (Verdict, PassResult) {
-    let patience = patience(engine, key, &conclusion);
+    let conclusion = conclude(before, finding);
+    let patience = patience(engine, key, before, &conclusion);
     tell(engine, key, object, finding, conclusion.status.is_some() && patience.is_none());
     speak(engine, object, conclusion.repaired);
     let mut verdict = verdict(engine, conclusion.next);
@@ -139,11 +140,8 @@ async fn follow_up(
         // A later pass says it, if it is still true.
         verdict = sooner(verdict, patience);
     } else if let Some(status) = &conclusion.status {
-        match engine.writer.status(key, object, status).await {
+        match store(engine, key, object, before, status).await {
             Ok(stored) => {
-                if status.get(usage::FIELD) != object.data.pointer("/status/usage") {
-                    engine.memory(key, |memory| memory.usage_at = Some(Instant::now()));
-                }
                 // The answer is in the cache already, so its watch event is no news: who reads this object is woken here.
                 if engine.kinds.contains_key(&*key.kind) {
                     engine.wake(&Subject::Object(key.clone()));
@@ -176,6 +174,28 @@ async fn follow_up(
         verdict = Verdict::Failed;
     }
     (verdict, result(&finding.outcome, verdict))
+}
+
+/// Stores a status and remembers it.
+async fn store(
+    engine: &Engine,
+    key: &Key,
+    object: &DynamicObject,
+    before: &Before<'_>,
+    status: &Value,
+) -> Result<Arc<DynamicObject>, WriteError> {
+    let answer = engine.writer.status(key, object, status).await;
+    engine.memory(key, |memory| {
+        // Without an answer it may be stored or not, so nobody can be said to have undone it.
+        memory.told = answer.as_ref().ok().map(|stored| {
+            let stored = stored.data.get("status").unwrap_or(status);
+            Told::next(memory.told.as_ref(), before.generation, before.status, stored)
+        });
+        if answer.is_ok() && status.get(usage::FIELD) != object.data.pointer("/status/usage") {
+            memory.usage_at = Some(Instant::now());
+        }
+    });
+    answer
 }
 
 /// Whether a call was told that the object is gone while the cache has it as it was: if it is true, the watch will say so;
@@ -228,15 +248,19 @@ fn overtaken(seen: &DynamicObject, stored: &DynamicObject) -> bool {
     generation(seen) != generation(stored) || theirs(seen) != theirs(stored)
 }
 
-/// How much longer a hasty status waits; `None`: store it now.
-fn patience(engine: &Engine, key: &Key, conclusion: &Conclusion) -> Option<Duration> {
+/// How much longer a status waits that is hasty, or that somebody else undoes again and again; `None`: store it now.
+fn patience(engine: &Engine, key: &Key, before: &Before<'_>, conclusion: &Conclusion) -> Option<Duration> {
     engine.memory(key, |memory| {
-        if !conclusion.hasty {
+        let hasty = if conclusion.hasty {
+            let since = *memory.working_since.get_or_insert_with(Instant::now);
+            PATIENCE.saturating_sub(since.elapsed())
+        } else {
             memory.working_since = None;
-            return None;
-        }
-        let since = *memory.working_since.get_or_insert_with(Instant::now);
-        let left = PATIENCE.saturating_sub(since.elapsed());
+            Duration::ZERO
+        };
+        let contested =
+            memory.told.as_ref().map_or(Duration::ZERO, |told| told.pause(before.generation, before.status));
+        let left = hasty.max(contested);
         (conclusion.status.is_some() && !left.is_zero()).then_some(left)
     })
 }

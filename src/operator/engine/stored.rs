@@ -19,7 +19,7 @@ pub(super) fn says(stored: &Value, wanted: &Value) -> bool {
 }
 
 /// Whether a condition is one of ours.
-fn ours(condition: &&Value) -> bool {
+pub(super) fn ours(condition: &&Value) -> bool {
     condition["type"].as_str().is_some_and(|kind| kind.parse::<ConditionType>().is_ok())
 }
 

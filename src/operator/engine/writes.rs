@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use json_patch::{AddOperation, PatchOperation, TestOperation, jsonptr::PointerBuf};
 use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
@@ -112,8 +113,7 @@ impl Writer {
         status: &Value,
     ) -> Result<Arc<DynamicObject>, WriteError> {
         let api = self.api(key)?;
-        let patch = json_patch_of(status_stored(object, status))?;
-        let (parameters, patch) = (PatchParams::default(), Patch::<Value>::Json(patch));
+        let (parameters, patch) = (PatchParams::default(), Patch::<Value>::Json(status_stored(object, status)));
         let stored = trimmed(Arc::new(bounded(api.patch_status(&key.name, &parameters, &patch)).await?));
         self.fold(key, stored.clone());
         Ok(stored)
@@ -171,11 +171,10 @@ fn json_patch_of(patch: Value) -> Result<json_patch::Patch, WriteError> {
 
 /// A test is the only thing that keeps a status from a namesake that was created meanwhile: of what is applied or merged into
 /// `/status` the API server takes the status alone, and looks at no UID.
-fn status_stored(object: &DynamicObject, status: &Value) -> Value {
-    json!([
-        {"op": "test", "path": "/metadata/uid", "value": uid(object)},
-        {"op": "add", "path": "/status", "value": status},
-    ])
+fn status_stored(object: &DynamicObject, status: &Value) -> json_patch::Patch {
+    let same = TestOperation { path: PointerBuf::from_tokens(["metadata", "uid"]), value: uid(object).into() };
+    let stored = AddOperation { path: PointerBuf::from_tokens(["status"]), value: status.clone() };
+    json_patch::Patch(vec![PatchOperation::Test(same), PatchOperation::Add(stored)])
 }
 
 /// Tests the UID as well: a namesake that was created meanwhile is not touched.
@@ -212,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_status_reaches_no_namesake() {
-        let patch = json_patch_of(status_stored(&object(&[]), &json!({"id": "lb-1"}))).unwrap();
+        let patch = status_stored(&object(&[]), &json!({"id": "lb-1"}));
         let namesake = |uid: &str| json!({"metadata": {"name": "a", "uid": uid}, "status": {"id": "old", "more": 1}});
         let (mut same, mut other) = (namesake("u"), namesake("v"));
         json_patch::patch(&mut same, &patch).unwrap();

@@ -43,6 +43,7 @@ impl History {
         for entry in log.iter().filter(|entry| entry.code < 300) {
             match entry.answered["items"].as_array() {
                 Some(items) => items.iter().for_each(|item| history.take(item, entry)),
+                None if entry.answered["kind"] == "Status" => history.end(&entry.answered["details"], entry),
                 None => history.take(&entry.answered, entry),
             }
         }
@@ -55,6 +56,14 @@ impl History {
         life.is_some_and(|life| owner["kind"] == life.about.0.as_str() && owner["name"] == life.about.1.as_str())
     }
 
+    /// What nothing held when its deletion was asked for is gone at once, and the answer is no object any more.
+    fn end(&mut self, details: &Value, entry: &Entry) {
+        let life = details["uid"].as_str().and_then(|uid| self.0.get_mut(uid));
+        if let Some(life) = life.filter(|_| entry.verb == "delete") {
+            life.deleted = Some(life.deleted.map_or(entry.came, |known| known.min(entry.came)));
+        }
+    }
+
     fn take(&mut self, object: &Value, entry: &Entry) {
         let Some(uid) = object["metadata"]["uid"].as_str() else { return };
         let life = self.0.entry(uid.to_owned()).or_default();
@@ -65,6 +74,42 @@ impl History {
         }
         if life.theirs.is_null() && object["spec"].is_object() {
             life.theirs = theirs(object);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn entry(verb: &str, came: i64, answered: Value) -> Entry {
+        Entry {
+            came: Timestamp::from_second(came).unwrap(),
+            user: "person".into(),
+            verb: verb.into(),
+            resource: "projectloadbalancers".into(),
+            name: "web".into(),
+            code: 200,
+            answered,
+            right: Default::default(),
+            refused: None,
+            line: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_deletion_is_known_whether_a_finalizer_was_there_or_not() {
+        let metadata = json!({"name": "web", "uid": "u"});
+        let made = entry("create", 1, json!({"kind": "ProjectLoadBalancer", "metadata": metadata, "spec": {}}));
+        let held = json!({"kind": "ProjectLoadBalancer",
+            "metadata": {"name": "web", "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z"}});
+        let gone = json!({"kind": "Status", "status": "Success", "details": {"name": "web", "uid": "u"}});
+        let deleted = |log: &[Entry]| History::of(log).0["u"].deleted.map(Timestamp::as_second);
+        assert_eq!(deleted(std::slice::from_ref(&made)), None);
+        for answer in [held, gone] {
+            assert_eq!(deleted(&[made.clone(), entry("delete", 2, answer)]), Some(2));
         }
     }
 }
