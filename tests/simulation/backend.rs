@@ -27,9 +27,11 @@ use tower::ServiceExt as _;
 
 use crate::{
     journal::{Journal, Side},
+    kinds::SERVICES,
     oracles::Watchman,
     planes,
     server::{self, Server},
+    world::Script,
 };
 
 /// The backend, which can be stopped and started.
@@ -39,6 +41,8 @@ pub struct Backend {
     pub watchman: Arc<Watchman>,
     /// Whether buckets hold something.
     full: bool,
+    /// The services that it has.
+    services: Vec<&'static str>,
     life: Mutex<Option<Life>>,
 }
 
@@ -49,8 +53,9 @@ struct Life {
 }
 
 impl Backend {
-    pub fn new(world: World, journal: Journal, watchman: Arc<Watchman>, full: bool) -> Self {
-        Self { world, journal, watchman, full, life: Mutex::new(None) }
+    pub fn new(world: World, journal: Journal, watchman: Arc<Watchman>, script: &Script) -> Self {
+        let (full, services) = (script.full, script.services.clone());
+        Self { world, journal, watchman, full, services, life: Mutex::new(None) }
     }
 
     /// Starts on what was kept.
@@ -59,7 +64,10 @@ impl Backend {
         let drain = Drain::new();
         let dynamic: Arc<dyn Store> = store.clone();
         let mut registry = Registry::default();
-        for collections in services(&self.world) {
+        for (service, collections) in services(&self.world) {
+            if !self.services.contains(&service) {
+                continue;
+            }
             let collections: hub::Collections = collections.into_iter().map(Arc::new).collect();
             registry.collections.extend(collections.iter().cloned());
             let (intents, reporter) = hub::connect(&dynamic, &collections, &drain);
@@ -121,12 +129,21 @@ impl Backend {
         let registry = Registry::default();
         let all =
             registry.permissions().into_iter().map(|permission| Rule { permission, organization: None, project: None });
-        self.minted(all.chain(rules("")).collect()).await
+        self.minted(all.chain(self.rules("")).collect()).await
     }
 
     /// A token for all but what `without` names; its id and its text.
     pub async fn token(&self, without: &'static str) -> (String, String) {
-        self.minted(rules(without)).await
+        self.minted(self.rules(without)).await
+    }
+
+    /// Everything in the project, but for keys that start with `without`.
+    fn rules(&self, without: &str) -> Vec<Rule> {
+        let had = PERMISSIONS.iter().filter(|(service, _)| self.services.contains(service)).flat_map(|(_, all)| all);
+        let kept = had.filter(|one| without.is_empty() || !one.key.starts_with(without));
+        let scope = || (Some("acme".to_owned()), Some("shop".to_owned()));
+        kept.map(|permission| Rule { permission: permission.clone(), organization: scope().0, project: scope().1 })
+            .collect()
     }
 
     async fn minted(&self, rules: Vec<Rule>) -> (String, String) {
@@ -150,35 +167,28 @@ impl Backend {
     }
 }
 
-fn services(world: &World) -> Vec<Vec<Collection>> {
+fn services(world: &World) -> [(&'static str, Vec<Collection>); 4] {
     let balancing = load_balancing::LoadBalancingChecks::new(load_balancing::POOL, load_balancing::IPV6);
     let owner_of: dns::OwnerOf =
         |view, name| Ok(domains::owner_of_domain(view, name)?.map(|domain| domain.organization));
-    vec![
+    let (providers, meter) = (object_storage::Providers::default(), object_storage::Meter::default());
+    let collections = [
         load_balancing::collections(Arc::new(balancing)),
-        object_storage::collections(
-            object_storage::Providers::default(),
-            world.clone(),
-            object_storage::Meter::default(),
-        ),
+        object_storage::collections(providers, world.clone(), meter),
         dns::collections(owner_of),
         monitoring::collections(Outbound::default()),
-    ]
+    ];
+    let mut names = SERVICES.into_iter();
+    collections.map(|collections| (names.next().expect("a name for each"), collections))
 }
 
-/// All permissions, worked out once for all runs.
-static PERMISSIONS: LazyLock<Vec<Permission>> = LazyLock::new(|| {
-    let collections = services(&World::seeded(0)).into_iter().flatten().map(Arc::new).collect();
-    Registry { collections, ..Registry::default() }.permissions()
+/// All permissions of each service, worked out once for all runs.
+static PERMISSIONS: LazyLock<[(&str, Vec<Permission>); 4]> = LazyLock::new(|| {
+    services(&World::seeded(0)).map(|(service, collections)| {
+        let collections = collections.into_iter().map(Arc::new).collect();
+        (service, Registry { collections, ..Registry::default() }.permissions())
+    })
 });
-
-/// Everything in the project, but for keys that start with `without`.
-fn rules(without: &str) -> Vec<Rule> {
-    let kept = PERMISSIONS.iter().filter(|one| without.is_empty() || !one.to_string().starts_with(without));
-    let scope = || (Some("acme".to_owned()), Some("shop".to_owned()));
-    kept.map(|permission| Rule { permission: permission.clone(), organization: scope().0, project: scope().1 })
-        .collect()
-}
 
 impl Server for Backend {
     fn side(&self) -> Side {

@@ -80,6 +80,15 @@ fn balancer(_: &str, variant: u64) -> Value {
     json!({"services": services, "targets": [{"name": "a", "address": format!("192.0.2.{}", variant + 1), "port": 80}]})
 }
 
+/// The services of the backend, each by the first part of its collections' names.
+pub const SERVICES: [&str; 4] = ["load-balancers", "object-stores", "dns-zones", "monitoring"];
+
+/// Which service has a collection.
+pub fn service(collection: &str) -> &'static str {
+    let first = collection.split('/').next();
+    SERVICES.into_iter().find(|service| first == Some(service)).expect("a collection of a service")
+}
+
 /// The kind of an object.
 pub fn of(object: &Value) -> Option<&'static Named> {
     KINDS.iter().find(|kind| object["kind"] == kind.kind)

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::Backend;
 use crate::{
     faults::Faults,
+    kinds::service,
     line::{Bend, Candidate, Line},
     server::{Kube, Server},
 };
@@ -36,6 +37,8 @@ pub struct Site {
     pub backend: Arc<Backend>,
     pub faults: Arc<Faults>,
     pub bend: Option<Arc<dyn Bend>>,
+    /// The services whose kinds they know.
+    pub services: Vec<&'static str>,
     /// What each replica shows.
     pub pages: Arc<Mutex<BTreeMap<&'static str, Metrics>>>,
 }
@@ -98,6 +101,8 @@ pub async fn start(site: &Site, cut: CancellationToken, drain: Drain, metrics: M
         bend: site.bend.clone(),
         candidate: candidate.clone(),
     };
+    let mut kinds = kinds::all();
+    kinds.retain(|kind| site.services.contains(&service(kind.collection)));
     let options = engine::Options {
         client: kube::Client::new(line(site.kube.clone()), "default"),
         cluster_id: Some(CLUSTER.to_owned()),
@@ -108,7 +113,7 @@ pub async fn start(site: &Site, cut: CancellationToken, drain: Drain, metrics: M
         instance: Some("sim".to_owned()),
         leadership,
         exchange: Some(Arc::new(line(site.backend.clone()))),
-        kinds: kinds::all(),
+        kinds,
     };
     engine::start(options, site.world.clone(), metrics, &Health::new(), drain).await.unwrap();
 }

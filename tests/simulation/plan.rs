@@ -105,6 +105,17 @@ pub enum Deed {
     HangUp,
 }
 
+impl Deed {
+    /// The kind that it is about, if it is about one.
+    pub fn kind(&self) -> Option<usize> {
+        match self {
+            Self::Create(wish) | Self::Edit(wish) | Self::Make(wish, _) => Some(wish.kind),
+            Self::Delete(kind, _) | Self::Force(kind, _) => Some(*kind),
+            _ => None,
+        }
+    }
+}
+
 /// What will be done, and when.
 pub fn plan(random: &mut StdRng) -> Vec<(Duration, Deed)> {
     let mut deeds = Vec::new();

@@ -1,6 +1,7 @@
 //! One run: everything in one thread on a paused clock, from one script.
 
 use std::{
+    collections::BTreeSet,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, LazyLock},
     time::Duration,
@@ -17,6 +18,7 @@ use crate::{
     backend::Backend,
     faults::{Faults, Rule, millis, pick},
     journal::{Entry, Journal},
+    kinds::{KINDS, SERVICES, service},
     line::{Bend, OPERATOR},
     logs::Logs,
     mutants::{Defect, Mutant},
@@ -37,6 +39,8 @@ const PATIENT: u64 = 4;
 /// How long nothing may be written once all is well: in one of [`LONG`] runs until all that is done now and then has come round.
 const SILENCE: [Duration; 2] = [Duration::from_secs(1_000), Duration::from_secs(60)];
 const LONG: u64 = 32;
+/// One of so many runs has all services.
+const ALL: u64 = 8;
 /// In one of so many runs the metrics are looked at although nothing is to be reported.
 const LOOKED_AT: u64 = 4;
 /// Refusals in that time: what fails is tried again with pauses.
@@ -71,6 +75,8 @@ pub struct Script {
     pub replicas: Replicas,
     /// Whether buckets hold something.
     pub full: bool,
+    /// The services that there are: most runs have those that they use, for speed.
+    pub services: Vec<&'static str>,
     /// Which object is changed behind the operator's back when all is calm.
     pub drift: Option<u64>,
     /// Whether everything is deleted in the end, and whether by its namespace.
@@ -93,7 +99,8 @@ pub enum Replicas {
 impl Script {
     /// These deeds and faults, and nothing that is drawn.
     pub fn written(deeds: Vec<(Duration, Deed)>, rules: Vec<Rule>) -> Self {
-        Self { seed: 1, deeds, rules: Some(rules), replicas: Replicas::Alone, full: false, drift: None, leave: None }
+        let (replicas, services) = (Replicas::Alone, SERVICES.to_vec());
+        Self { seed: 1, deeds, rules: Some(rules), replicas, full: false, services, drift: None, leave: None }
     }
 
     /// What a seed draws.
@@ -104,9 +111,11 @@ impl Script {
             3..6 => Replicas::Elected,
             _ => Replicas::Alone,
         };
+        let deeds = plan(&mut random);
         Self {
             seed,
-            deeds: plan(&mut random),
+            services: if seed.is_multiple_of(ALL) { SERVICES.to_vec() } else { used(&deeds) },
+            deeds,
             rules: None,
             replicas,
             full: random.random_bool(0.2),
@@ -114,6 +123,12 @@ impl Script {
             leave: random.random_bool(0.5).then(|| random.random_bool(0.5)),
         }
     }
+}
+
+fn used(deeds: &[(Duration, Deed)]) -> Vec<&'static str> {
+    let kinds: BTreeSet<usize> = deeds.iter().filter_map(|(_, deed)| deed.kind()).collect();
+    let used: BTreeSet<_> = kinds.into_iter().map(|kind| service(KINDS[kind].collection)).collect();
+    used.into_iter().collect()
 }
 
 /// Runs one script; `told` sees each entry of the journal at the end.
@@ -166,13 +181,14 @@ impl Scene {
         let api = SERVER.copy(world.clone());
         let watchman = Watchman::new(api.clone(), journal.clone());
         let kube = Arc::new(Kube { api: api.clone(), journal: journal.clone(), watchman: watchman.clone() });
-        let backend = Arc::new(Backend::new(world.clone(), journal.clone(), watchman.clone(), script.full));
+        let backend = Arc::new(Backend::new(world.clone(), journal.clone(), watchman.clone(), script));
         backend.start(loopback_operator::backend::store::Kept::default());
         backend.seed().await;
         let users = Users::new(kube.clone(), backend.clone()).await;
         let bend = defect.map(|defect| Arc::new(Mutant::new(defect, api.clone(), users.token())) as Arc<dyn Bend>);
         let faults = script.rules.clone().map_or_else(|| Faults::new(script.seed), Faults::written);
-        let site = Site { world, kube, backend, faults, bend, pages: Arc::default() };
+        let (services, pages) = (script.services.clone(), Arc::default());
+        let site = Site { world, kube, backend, faults, bend, services, pages };
         Self { site, users, watchman, journal, cut }
     }
 

@@ -1,6 +1,6 @@
 //! What objects refer to - bindings, backends, tokens, grants - may come late, change and go.
 
-use std::{net::TcpListener, time::Duration};
+use std::net::TcpListener;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, api::DynamicObject};

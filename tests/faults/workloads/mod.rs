@@ -60,7 +60,7 @@ pub fn all() -> Vec<Workload> {
         plain("rapid-edits", |stage| Box::pin(orders::rapid(stage))),
         plain("deleted-while-made", |stage| Box::pin(orders::deleted_while_made(stage))),
         plain("again", |stage| Box::pin(orders::again(stage))),
-        Workload { sample: 40, ..plain("many", |stage| Box::pin(orders::many(stage))) },
+        Workload { sample: 80, ..plain("many", |stage| Box::pin(orders::many(stage))) },
         Workload {
             trait_: Trait::Namespace,
             sample: 3,
