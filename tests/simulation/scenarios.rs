@@ -9,7 +9,7 @@ use crate::{
     journal::Entry,
     line::OPERATOR,
     plan::{Deed, Policy, Wish},
-    world::{Script, run},
+    world::{Replicas, Script, run},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -201,5 +201,59 @@ fn what_is_observed_and_being_deleted_is_not_ready() {
         let after = &entries[deleted.unwrap_or(entries.len())..];
         let told = first(after, "PATCH", "objectbuckets/a/status", "It is being deleted in the backend");
         told.is_none().then(|| format!("deleted at {deleted:?}, and the status does not say it"))
+    });
+}
+
+/// A watch that was opened before this and tells nothing any more, for as long as its reader believes in it.
+fn dead(watch: &'static str) -> Rule {
+    rule(Duration::ZERO, watch, "", Fate::Swallowed)
+}
+
+#[test]
+fn a_binding_is_not_let_go_while_the_watch_of_its_users_is_dead() {
+    // Listed when there was none; then another replica takes care of one.
+    let watch = dead("GET /apis/loopback.cloud/v1alpha1/projectloadbalancers?&watch");
+    let life = [(2_000, create("projectloadbalancers", "a")), (40_000, Deed::DeleteBinding)];
+    let script = Script {
+        replicas: Replicas::Zombie { from: 5 * SECOND, time: 20 * SECOND },
+        leave: Some(true),
+        ..script(&life, vec![watch])
+    };
+    holds(script, |entries| {
+        let user = first(entries, "PATCH", "projectloadbalancers/a", LET_GO);
+        let made = first(entries, "POST", "/load-balancers", "");
+        let binding = first(entries, "PATCH", "projectbindings/default", LET_GO);
+        (made.is_none() || user.is_none() || binding < user)
+            .then(|| format!("made at {made:?}, let go at {user:?}, its binding at {binding:?}"))
+    });
+}
+
+#[test]
+fn what_a_token_may_not_read_any_more_is_not_taken_for_gone() {
+    let life = [
+        (0, create("objectbuckets", "a")),
+        // It is not empty, so its deletion waits.
+        (10_000, delete("objectbuckets", "a")),
+        (12_000, Deed::Narrow("project.object_store")),
+    ];
+    let script = Script { full: true, ..script(&life, Vec::new()) };
+    holds(script, |entries| {
+        let told = entries.iter().position(|entry| entry.who == OPERATOR && entry.path.contains("/owners/"));
+        told.is_none().then(|| "never retired".to_owned())
+    });
+}
+
+#[test]
+fn an_edit_that_is_seen_first_in_the_answer_to_any_write_is_acted_upon() {
+    let rules = vec![
+        dead("GET /apis/loopback.cloud/v1alpha1/projectbindings?&watch"),
+        // Meanwhile another replica does what there is to do, and then the binding is deleted.
+        rule(Duration::ZERO, "GET /v3/projects/shop", "", Fate::Pass(8 * SECOND, Duration::ZERO)),
+    ];
+    let life = [(7_000, Deed::DeleteBinding)];
+    let replicas = Replicas::Zombie { from: 2 * SECOND, time: 4 * SECOND };
+    holds(Script { replicas, ..script(&life, rules) }, |entries| {
+        let at = first(entries, "PATCH", "projectbindings/default", LET_GO).map(|place| entries[place].at);
+        at.is_none_or(|at| at > 30 * SECOND).then(|| format!("let go at {at:?}"))
     });
 }

@@ -17,10 +17,12 @@ use super::{
     outcome::{Finding, Outcome},
     parents::{in_use, unknown_users},
     resolve::{Unresolved, asleep, broken, resolve},
+    writes::WriteError,
 };
 use crate::{
     crd::{ProjectBinding, ProjectBindingSpec, Reason, annotation, project_binding::Connection as Spelled},
     protocol::Permission,
+    runtime::queue::Trigger,
 };
 
 /// Kind of the bindings.
@@ -315,6 +317,9 @@ async fn retire(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Proje
     }
     // Nobody begins anything through it any more; who has begun meanwhile needs it, and has it back with the next pass.
     engine.bind(key, None);
+    if let Err(error) = look_for_users(engine, key).await {
+        return unwritten(error);
+    }
     let users = self::users(engine, key);
     if !users.is_empty() {
         return Outcome::Failed { why: in_use(&users), at_least: Duration::ZERO };
@@ -353,6 +358,16 @@ fn users(engine: &Engine, key: &Key) -> Vec<Key> {
         engine.cache.note(key, Subject::Object(user.clone()));
     }
     users
+}
+
+/// A watch may be behind without anybody knowing, and who is left behind without the binding could not be deleted any more.
+async fn look_for_users(engine: &Engine, key: &Key) -> Result<(), WriteError> {
+    for kind in engine.kinds() {
+        for object in engine.writer.list(kind, &key.namespace).await? {
+            engine.shown(&Key::new(kind, &key.namespace, &object.name_any()), Arc::new(object), Trigger::User);
+        }
+    }
+    Ok(())
 }
 
 fn listener(engine: &Arc<Engine>) -> Listener {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     crd::{BucketDeletionPolicy as Policy, ManagementPolicy, Reason},
-    protocol::{Phase, RawObject, RetireOptions, object_storage::member},
+    protocol::{Phase, RawObject, RetireOptions, Verb, object_storage::member},
 };
 
 /// How a resource ends.
@@ -147,20 +147,29 @@ impl Work<'_> {
         let options = self.options();
         // A backend that was started on an older copy of its store has forgotten that it was told.
         let forgotten = self.held().is_some_and(|object| object.phase == Phase::Live);
+        let unseen = self.held().is_none() && !self.sees();
         // Purge may be given while the deletion waits already.
-        if forgotten || self.engine.memory(self.key, |memory| memory.retired.as_ref() != Some(&options)) {
+        if forgotten || unseen || self.engine.memory(self.key, |memory| memory.retired.as_ref() != Some(&options)) {
             let began = Instant::now();
             let answer = self.link.client.retire(&self.owner, &options).await;
             self.engine.count("retire", &answer, began.elapsed());
             let retired = answer.map_err(|error| self.unanswered(&error))?;
             self.engine.memory(self.key, |memory| memory.retired = Some(options));
             match retired.object {
+                Some(_) if unseen => return Err(unreadable()),
                 Some(object) => self.link.fold(self.collection, object),
                 // The answer is newer than the mirror.
                 None => return Ok(None),
             }
         }
         Ok(self.held())
+    }
+
+    /// Whether the token may read what the kind holds in the backend: what it may not read looks as if it were not there.
+    fn sees(&self) -> bool {
+        let Some((view, kind)) = self.link.view().zip(self.engine.kinds.get(&*self.key.kind)) else { return false };
+        let mut read = kind.permissions.iter().filter(|permission| permission.verb == Verb::Read);
+        read.all(|permission| view.permissions.contains(permission))
     }
 
     fn held(&self) -> Option<Arc<RawObject>> {
@@ -198,6 +207,12 @@ async fn release(engine: &Engine, key: &Key, object: &DynamicObject) -> Outcome 
         },
         Err(error) => unwritten(error),
     }
+}
+
+fn unreadable() -> Outcome {
+    let message = "The backend is letting go of what it holds, and the token of this namespace's ProjectBinding may not read \
+                   whether it has: give it the permission, or wait";
+    Outcome::Stalled { why: Remark::new(Reason::Denied, message), again: true }
 }
 
 fn unreachable(why: &Remark) -> Outcome {

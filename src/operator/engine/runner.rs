@@ -141,15 +141,12 @@ async fn follow_up(
         verdict = sooner(verdict, patience);
     } else if let Some(status) = &conclusion.status {
         match store(engine, key, object, before, status).await {
-            Ok(stored) => {
+            Ok(_) => {
                 // The answer is in the cache already, so its watch event is no news: who reads this object is woken here.
                 if engine.kinds.contains_key(&*key.kind) {
                     engine.wake(&Subject::Object(key.clone()));
                 }
                 speak(engine, object, conclusion.events);
-                if overtaken(object, &stored) {
-                    verdict = sooner(verdict, Duration::ZERO);
-                }
             }
             // If so, the watch says it too, and the next pass finds nothing to do; but what answered may not have been the
             // API server, and then nothing else would bring that pass.
@@ -170,7 +167,11 @@ async fn follow_up(
     if let Some(rest) = conclusion.usage_in {
         verdict = sooner(verdict, rest);
     }
-    if finding.outcome == Outcome::Gone && unbelieved(object, engine.cache.get(key).as_deref()) {
+    let now = engine.cache.get(key);
+    if now.as_deref().is_some_and(|now| overtaken(object, now)) {
+        verdict = sooner(verdict, Duration::ZERO);
+    }
+    if finding.outcome == Outcome::Gone && unbelieved(object, now.as_deref()) {
         verdict = Verdict::Failed;
     }
     (verdict, result(&finding.outcome, verdict))
@@ -237,15 +238,15 @@ fn usage_rest(engine: &Engine, key: &Key, object: &DynamicObject) -> Duration {
     usage::REST.saturating_sub(since.elapsed())
 }
 
-/// Whether someone edited the object during the pass. The answer to our write has brought the edit into the cache, so its watch
-/// event will be no news and wakes nobody.
-fn overtaken(seen: &DynamicObject, stored: &DynamicObject) -> bool {
+/// Whether someone edited the object during the pass. The answer to a write of ours may have brought the edit into the cache:
+/// then its watch event will be no news and wakes nobody.
+fn overtaken(seen: &DynamicObject, now: &DynamicObject) -> bool {
     let theirs = |object: &DynamicObject| {
         let mut annotations = object.annotations().clone();
         annotations.retain(|name, _| !matches!(name.as_str(), annotation::STORE | annotation::TOKEN_SECRET));
         annotations
     };
-    generation(seen) != generation(stored) || theirs(seen) != theirs(stored)
+    uid(seen) == uid(now) && (generation(seen) != generation(now) || theirs(seen) != theirs(now))
 }
 
 /// How much longer a status waits that is hasty, or that somebody else undoes again and again; `None`: store it now.

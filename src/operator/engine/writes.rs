@@ -1,4 +1,4 @@
-//! All writes to Kubernetes, and the one read. Each is bounded in time; a write names the UID that it means, and folds its
+//! All writes to Kubernetes, and the reads that no watch answers. Each is bounded in time; a write names the UID that it means, and folds its
 //! answer into the cache.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use json_patch::{AddOperation, PatchOperation, TestOperation, jsonptr::PointerBuf};
 use kube::{
     Api, Client, ResourceExt,
-    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
 
@@ -61,6 +61,19 @@ impl Writer {
     /// See [`WriteError`].
     pub async fn read(&self, key: &Key) -> Result<DynamicObject, WriteError> {
         bounded(self.api(key)?.get(&key.name)).await
+    }
+
+    /// The objects of a kind in a namespace as the API server has them now; none where there is no such kind.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn list(&self, kind: &str, namespace: &str) -> Result<Vec<DynamicObject>, WriteError> {
+        let api = self.api(&Key::new(kind, namespace, ""))?;
+        match bounded(api.list(&ListParams::default())).await {
+            Ok(list) => Ok(list.items),
+            Err(WriteError::Gone) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Adds our finalizer. The answer is the object as it is now.

@@ -43,6 +43,8 @@ impl Watchman {
             _ if said.forced => None,
             // What would have been left there may still come late.
             None if said.keep => None,
+            // A backend on an older copy has forgotten who was retired, and takes what was on its way since then.
+            None if self.state().older && self.state().said.contains_key(uid) => None,
             None => Some(("S4", format!("{} {how} for {uid}, which does not exist", entry.path))),
             Some(_) if !said.manage => Some(("S3", format!("{} {how} for {uid}, which only observes", entry.path))),
             Some(resource) if finalizers(&resource).is_empty() => {
