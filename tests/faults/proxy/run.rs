@@ -337,14 +337,14 @@ impl State {
             object["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse::<u64>().ok()).unwrap_or(0)
         };
         let key = (kind, name);
-        if self.objects.get(&key).is_some_and(|known| version(known) > version(&object)) {
-            return;
-        }
         let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
+        // Also when it shows the version before a write that it overtook: what nothing holds any more is gone.
         if !text("/metadata/deletionTimestamp").is_empty() && finalizers.is_none_or(Vec::is_empty) {
+            if self.objects.get(&key).is_none_or(|known| known["metadata"]["uid"] == uid.as_str()) {
+                self.objects.remove(&key);
+            }
             self.gone.insert(uid);
-            self.objects.remove(&key);
-        } else {
+        } else if self.objects.get(&key).is_none_or(|known| version(known) <= version(&object)) {
             self.objects.insert(key, object);
         }
     }
