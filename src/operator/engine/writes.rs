@@ -1,5 +1,5 @@
-//! All writes to Kubernetes, and the reads that no watch answers. Each is bounded in time; a write names the UID that it means, and folds its
-//! answer into the cache.
+//! All writes to Kubernetes, and the reads that no watch answers. Each is bounded in time; a write names the UID that it
+//! means, and folds its answer into the cache.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
