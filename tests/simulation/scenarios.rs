@@ -257,3 +257,45 @@ fn an_edit_that_is_seen_first_in_the_answer_to_any_write_is_acted_upon() {
         at.is_none_or(|at| at > 30 * SECOND).then(|| format!("let go at {at:?}"))
     });
 }
+
+/// A load balancer that its token may not change any more.
+fn denied(rules: Vec<Rule>) -> Script {
+    let edit = Wish { variant: 1, ..Wish::plain("projectloadbalancers", "a") };
+    let life = [
+        (0, create("projectloadbalancers", "a")),
+        (10_000, Deed::Narrow("project.load_balancer")),
+        (12_000, Deed::Edit(edit)),
+    ];
+    script(&life, rules)
+}
+
+/// How often that was told.
+fn told(entries: &[Entry]) -> usize {
+    let event = |entry: &&Entry| entry.done() && entry.verb == "POST" && entry.path.ends_with("/events");
+    entries.iter().filter(event).filter(|entry| entry.body["reason"] == "Denied").count()
+}
+
+fn once(entries: &[Entry]) -> Option<String> {
+    (told(entries) != 1).then(|| format!("told {} times", told(entries)))
+}
+
+#[test]
+fn what_a_status_says_is_told_once_although_its_answer_is_lost() {
+    for silent in [false, true] {
+        holds(denied(vec![rule(SECOND, "projectloadbalancers/a/status", "Denied", Fate::AnswerLost { silent })]), once);
+    }
+}
+
+#[test]
+fn an_event_that_is_not_answered_is_sent_again_and_told_once() {
+    let fates = [
+        Fate::Refused,
+        Fate::Swallowed,
+        Fate::AnswerLost { silent: false },
+        Fate::AnswerLost { silent: true },
+        Fate::Code(500, None),
+    ];
+    for fate in fates {
+        holds(denied(vec![rule(SECOND, "POST /apis/events.k8s.io", "Denied", fate)]), once);
+    }
+}

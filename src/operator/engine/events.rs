@@ -29,6 +29,8 @@ use crate::{
 
 /// Events that wait to be sent; what comes when it is full is dropped, because a pass never waits for an event.
 const WAITING: usize = 1_024;
+/// Pauses between attempts to send one, in seconds; those behind it wait.
+const PAUSES: [u64; 4] = [1, 2, 4, 8];
 /// How long an event is counted up rather than told anew.
 const REMEMBERED: Duration = Duration::from_secs(360);
 /// Of an object's name this much is in the name of its events, which has at most 253 characters with the id behind it.
@@ -67,10 +69,10 @@ async fn send(mut recorder: Recorder, mut notes: mpsc::Receiver<(ObjectReference
             () = drain.wait() => return,
         };
         let Some((about, note)) = next else { return };
-        match tokio::time::timeout(CALL_TIMEOUT, recorder.publish(about, &note)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(%error, "an event was not taken"),
-            Err(_) => debug!("an event was not taken in time"),
+        tokio::select! {
+            biased;
+            () = recorder.tell(&about, &note) => {}
+            () = drain.wait() => return,
         }
     }
 }
@@ -94,7 +96,28 @@ struct Recorder {
 }
 
 impl Recorder {
-    async fn publish(&mut self, about: ObjectReference, note: &Note) -> kube::Result<()> {
+    /// Tells it, again after a pause where there was no answer. It has one name, so it is told once.
+    async fn tell(&mut self, about: &ObjectReference, note: &Note) {
+        let name = self.world.id(&stem(about.name.as_deref().unwrap_or(MANAGER)));
+        for pause in PAUSES.map(Some).into_iter().chain([None]) {
+            let error = match tokio::time::timeout(CALL_TIMEOUT, self.publish(&name, about, note)).await {
+                Ok(Ok(())) => return,
+                // It was taken before, without an answer.
+                Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => return,
+                Ok(Err(kube::Error::Api(status))) if (400..429).contains(&status.code) => {
+                    return debug!(error = status.message, "an event is refused");
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer within {} s", CALL_TIMEOUT.as_secs()),
+            };
+            debug!(error, "an event was not taken");
+            if let Some(pause) = pause {
+                tokio::time::sleep(Duration::from_secs(pause)).await;
+            }
+        }
+    }
+
+    async fn publish(&mut self, name: &str, about: &ObjectReference, note: &Note) -> kube::Result<()> {
         let now = self.world.now();
         self.told.retain(|_, told| now.duration_since(told.last).unsigned_abs() < REMEMBERED);
         let (topic, text) = ((about.uid.clone(), note.warning, note.reason), shortened(&note.message));
@@ -102,14 +125,16 @@ impl Recorder {
         let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
         let events = Api::<Event>::namespaced(self.client.clone(), &namespace);
         if let Some(told) = self.told.get_mut(&topic).filter(|told| told.note == text) {
-            (told.count, told.last) = (told.count + 1, now);
-            let series = EventSeries { count: told.count, last_observed_time: MicroTime(now) };
+            let count = told.count + 1;
+            let series = EventSeries { count, last_observed_time: MicroTime(now) };
             events.patch(&told.name, &PatchParams::default(), &Patch::Merge(json!({"series": series}))).await?;
+            (told.count, told.last) = (count, now);
             return Ok(());
         }
-        let name = self.world.id(&stem(about.name.as_deref().unwrap_or(MANAGER)));
-        events.create(&PostParams::default(), &self.event(name.clone(), namespace, about, note, now)).await?;
-        self.told.insert(topic, Told { name, note: text, count: 1, last: now });
+        events
+            .create(&PostParams::default(), &self.event(name.to_owned(), namespace, about.clone(), note, now))
+            .await?;
+        self.told.insert(topic, Told { name: name.to_owned(), note: text, count: 1, last: now });
         Ok(())
     }
 

@@ -60,6 +60,7 @@ use self::{
     key::Key,
     kind::Lookup,
     link::{Health, Link, LinkEvent},
+    outcome::Note,
     registry::Registered,
     secrets::Secrets,
     writes::{WriteError, Writer},
@@ -97,6 +98,8 @@ pub(super) struct Memory {
     usage_at: Option<Instant>,
     /// The status that it stored last; `None` when an answer is missing.
     told: Option<Told>,
+    /// A status whose answer is missing, and what to tell if it is found to be stored.
+    doubtful: Option<(Value, Vec<Note>)>,
     /// Since when it has been worked on without an end.
     working_since: Option<Instant>,
     /// Since when its present generation has been known, until it is Ready.

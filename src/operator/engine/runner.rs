@@ -21,7 +21,8 @@ use super::{
     key::Key,
     kind::Remark,
     leadership::Leadership,
-    outcome::{Before, Conclusion, Finding, Next, Outcome, conclude},
+    outcome::{Before, Conclusion, Finding, Next, Note, Outcome, conclude},
+    stored::says,
     usage,
     writes::WriteError,
 };
@@ -134,6 +135,7 @@ async fn follow_up(
     let conclusion = conclude(before, finding);
     let patience = patience(engine, key, before, &conclusion);
     tell(engine, key, object, finding, conclusion.status.is_some() && patience.is_none());
+    speak(engine, object, untold(engine, key, before.status));
     speak(engine, object, conclusion.repaired);
     let mut verdict = verdict(engine, conclusion.next);
     if let Some(patience) = patience {
@@ -158,6 +160,7 @@ async fn follow_up(
             }
             Err(error) => {
                 warn!(%error, "the status could not be stored");
+                engine.memory(key, |memory| memory.doubtful = Some((status.clone(), conclusion.events)));
                 verdict = Verdict::Failed;
             }
         }
@@ -197,6 +200,12 @@ async fn store(
         }
     });
     answer
+}
+
+/// What nobody was told because the answer to a status was missing, which is stored after all.
+fn untold(engine: &Engine, key: &Key, stored: &Value) -> Vec<Note> {
+    let doubtful = engine.memory(key, |memory| memory.doubtful.take());
+    doubtful.filter(|(status, _)| says(stored, status)).map_or_else(Vec::new, |(_, notes)| notes)
 }
 
 /// Whether a call was told that the object is gone while the cache has it as it was: if it is true, the watch will say so;
@@ -293,7 +302,7 @@ fn result(outcome: &Outcome, verdict: Verdict) -> PassResult {
     }
 }
 
-fn speak(engine: &Engine, object: &DynamicObject, notes: impl IntoIterator<Item = super::outcome::Note>) {
+fn speak(engine: &Engine, object: &DynamicObject, notes: impl IntoIterator<Item = Note>) {
     for note in notes {
         engine.events.tell(reference(object), note);
     }
