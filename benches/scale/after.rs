@@ -40,7 +40,8 @@ pub async fn calm(site: &Site) {
 }
 
 fn sum(counts: &BTreeMap<String, f64>, which: fn(&str) -> bool) -> f64 {
-    counts.iter().filter(|(what, _)| which(what)).map(|(_, count)| count).sum()
+    // A sum of nothing is -0.
+    counts.iter().filter(|(what, _)| which(what)).map(|(_, count)| count).sum::<f64>() + 0.0
 }
 
 #[allow(clippy::cast_precision_loss, reason = "bytes of a process")]
@@ -103,7 +104,9 @@ pub async fn outage(site: &Site, table: &mut Table) {
     let (api, lines, first) =
         (site.api_calls().await, site.operator.log().lines().count(), probes.load(Ordering::Relaxed));
     sleep(AWAY).await;
-    let writes = sum(&grown(&api, &site.api_calls().await), writes);
+    let api = grown(&api, &site.api_calls().await);
+    println!("    {api:?}");
+    let writes = sum(&api, writes);
     let lines = site.operator.log().lines().count() - lines;
     #[allow(clippy::cast_precision_loss, reason = "a count of calls")]
     let rate = (probes.load(Ordering::Relaxed) - first) as f64 / AWAY.as_secs_f64();

@@ -82,7 +82,7 @@ impl Witness {
 fn see(changed: &Mutex<BTreeMap<String, Changed>>, sender: &watch::Sender<usize>, object: &RawObject) {
     let mut changed = changed.lock().unwrap();
     let Some(one) = changed.get_mut(&object.id).filter(|one| one.repaired.is_none()) else { return };
-    if object.etag != one.declared.etag && object.intent == one.declared.intent {
+    if object.intent_revision > one.declared.intent_revision && object.intent == one.declared.intent {
         one.repaired = Some(one.at.elapsed());
         sender.send_modify(|count| *count += 1);
     }

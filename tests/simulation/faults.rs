@@ -79,6 +79,8 @@ struct State {
     events: f64,
     crashes: u32,
     on: bool,
+    /// Calls so far, whatever came of them.
+    calls: usize,
     /// Whether something was done whose end takes minutes to be noticed.
     lasting: bool,
 }
@@ -91,13 +93,23 @@ impl Faults {
         let events = [0.0, 0.0, 0.02, 0.02, 0.1, 0.3][pick(&mut random, 6)];
         let crashes = [0, 0, 1, 1, 2, 4][pick(&mut random, 6)];
         let (began, rules) = (Instant::now(), Vec::new());
-        Arc::new(Self(Mutex::new(State { began, rules, random, requests, events, crashes, on: true, lasting: false })))
+        Arc::new(Self(Mutex::new(State {
+            began,
+            rules,
+            random,
+            requests,
+            events,
+            crashes,
+            on: true,
+            calls: 0,
+            lasting: false,
+        })))
     }
 
     /// These and no others.
     pub fn written(rules: Vec<Rule>) -> Arc<Self> {
         let (began, random, lasting) = (Instant::now(), StdRng::seed_from_u64(0), !rules.is_empty());
-        let state = State { began, rules, random, requests: 0.0, events: 0.0, crashes: 0, on: true, lasting };
+        let state = State { began, rules, random, requests: 0.0, events: 0.0, crashes: 0, on: true, calls: 0, lasting };
         Arc::new(Self(Mutex::new(state)))
     }
 
@@ -108,6 +120,7 @@ impl Faults {
 
     pub fn request(&self, writes: bool, call: &str, body: &[u8]) -> Fate {
         let mut state = self.state();
+        state.calls += 1;
         if let Some(fate) = state.rule(call, body) {
             return fate;
         }
@@ -132,6 +145,11 @@ impl Faults {
             Fate::Swallowed | Fate::AnswerLost { silent: true } | Fate::Code(401 | 403 | 404, _) | Fate::Garbled(_)
         );
         fate
+    }
+
+    /// How many calls operators have made so far.
+    pub fn calls(&self) -> usize {
+        self.state().calls
     }
 
     pub fn lasting(&self) -> bool {

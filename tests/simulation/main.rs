@@ -10,6 +10,7 @@
 mod apiserver;
 mod backend;
 mod faults;
+mod growth;
 mod journal;
 mod kinds;
 mod leaders;

@@ -38,7 +38,7 @@ const CALM: [Duration; 2] = [Duration::from_secs(330), Duration::from_secs(35)];
 const PATIENT: u64 = 4;
 /// How long nothing may be written once all is well: in one of [`LONG`] runs until all that is done now and then has come round.
 const SILENCE: [Duration; 2] = [Duration::from_secs(1_000), Duration::from_secs(60)];
-const LONG: u64 = 32;
+pub const LONG: u64 = 32;
 /// One of so many runs has all services.
 const ALL: u64 = 8;
 /// In one of so many runs the metrics are looked at although nothing is to be reported.
@@ -54,6 +54,15 @@ pub struct Ended {
     /// Of all that the servers took.
     pub trace: u64,
     pub entries: usize,
+    /// Calls that operators made: until all was calm, and while nothing was written.
+    pub calls: Calls,
+}
+
+/// Calls of operators, to both servers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Calls {
+    pub until_calm: usize,
+    pub at_rest: usize,
 }
 
 /// An API server with our definitions, worked out once for all runs.
@@ -135,28 +144,28 @@ fn used(deeds: &[(Duration, Deed)]) -> Vec<&'static str> {
 pub fn run(script: Script, defect: Option<Defect>, told: impl FnOnce(&[Entry])) -> Ended {
     let logs = Logs::of(script.seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let journal = logs.kept(|| {
+    let (journal, calls) = logs.kept(|| {
         runtime.block_on(async {
             let journal = Journal::new();
             let cut = CancellationToken::new();
             let scene = Scene::new(&script, defect, journal.clone(), cut.clone()).await;
             let watchman = scene.watchman.clone();
             let full = journal.full();
-            tokio::select! {
+            let calls = tokio::select! {
                 biased;
-                () = full.cancelled() => {}
-                () = scene.play(script) => {}
-            }
+                () = full.cancelled() => Calls::default(),
+                calls = scene.play(script) => calls,
+            };
             cut.cancel();
             watchman.scanned("the log", &logs.text());
-            journal
+            (journal, calls)
         })
     });
     let (trace, entries) = journal.read(0, |entries| {
         told(entries);
         (trace(entries), entries.len())
     });
-    Ended { broken: journal.verdict(), trace, entries }
+    Ended { broken: journal.verdict(), trace, entries, calls }
 }
 
 fn trace(entries: &[Entry]) -> u64 {
@@ -192,7 +201,8 @@ impl Scene {
         Self { site, users, watchman, journal, cut }
     }
 
-    async fn play(mut self, script: Script) {
+    async fn play(mut self, script: Script) -> Calls {
+        let mut calls = Calls::default();
         tokio::spawn(controllers(self.site.kube.api.clone(), self.cut.clone()));
         self.start(script.replicas);
         self.users.work(script.deeds).await;
@@ -202,7 +212,7 @@ impl Scene {
         sleep(Duration::from_secs(31)).await;
         self.users.mend().await;
         if !self.settles("L1", false).await {
-            return;
+            return calls;
         }
         let calm = !self.site.faults.lasting() || script.seed.is_multiple_of(PATIENT);
         if calm {
@@ -214,16 +224,19 @@ impl Scene {
         }
         // What came late may need somebody once more.
         if !self.settles("L1", false).await {
-            return;
+            return calls;
         }
         if calm {
             sleep(Duration::from_secs(4)).await;
+            calls.until_calm = self.site.faults.calls();
             self.is_silent(script.seed).await;
+            calls.at_rest = self.site.faults.calls() - calls.until_calm;
         }
         if let Some(by_namespace) = script.leave {
             self.users.leave(by_namespace).await;
             self.settles("L3", by_namespace).await;
         }
+        calls
     }
 
     fn start(&self, replicas: Replicas) {

@@ -1,12 +1,13 @@
 //! One project of one backend as one token sees it: its client, its mirror, its health. Bindings share links.
 
 use std::{
+    mem::{Discriminant, discriminant},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures::{StreamExt, pin_mut};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tracing::{info, warn};
 
 use crate::{
@@ -27,6 +28,9 @@ const RESTART: Duration = Duration::from_millis(100);
 /// Pause before a refused token is tried again; a new token is tried at once, because it makes a new link.
 const DENIED: Duration = Duration::from_secs(300);
 
+/// While the backend is down, why is told once; another cause only after so long. What is left of a connection is told in other
+/// words each time, and each word would be a write of each binding's status.
+const ANOTHER_CAUSE: Duration = Duration::from_secs(60);
 /// Pause before a project that was too large is read again.
 const OVERFULL: Duration = Duration::from_secs(60);
 
@@ -68,14 +72,19 @@ pub struct Link {
 struct State {
     mirror: Mirror,
     health: Health,
+    /// What kind of failure was last told, and when.
+    cause: Option<(Cause, Instant)>,
     view: Option<ProjectView>,
 }
+
+/// The kind of a failure, and the backend's status where it answered.
+type Cause = (Discriminant<CallError>, Option<u16>);
 
 impl Link {
     /// A link that follows the feed until `drain` starts.
     #[must_use]
     pub fn open(client: Client, listener: Listener, world: World, drain: &Drain) -> Arc<Self> {
-        let state = State { mirror: Mirror::default(), health: Health::Starting, view: None };
+        let state = State { mirror: Mirror::default(), health: Health::Starting, cause: None, view: None };
         let link =
             Arc::new(Self { client, state: Mutex::new(state), doubt: Notify::new(), asked: Notify::new(), listener });
         drain.spawn(follow(link.clone(), world, drain.clone()));
@@ -141,6 +150,21 @@ impl Link {
         (self.listener)(self, LinkEvent::Health);
     }
 
+    /// It does not work, for this reason.
+    fn down(&self, error: &CallError) {
+        let status = if let CallError::Refused(problem) = error { Some(problem.status) } else { None };
+        let cause = (discriminant(error), status);
+        {
+            let mut state = self.state();
+            let told = state.cause.as_ref().filter(|_| matches!(state.health, Health::Down(_)));
+            if told.is_some_and(|(told, at)| *told == cause || at.elapsed() < ANOTHER_CAUSE) {
+                return;
+            }
+            state.cause = Some((cause, Instant::now()));
+        }
+        self.set(Health::Down(error.to_string()));
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -173,11 +197,11 @@ fn failed(link: &Link, error: CallError) -> Duration {
         }
         CallError::Refused(problem) => {
             let pause = problem.retry_after.map_or(PROBE, |seconds| Duration::from_secs(seconds.clamp(1, 60)));
-            link.set(Health::Down(problem.to_string()));
+            link.down(&CallError::Refused(problem));
             pause
         }
         error => {
-            link.set(Health::Down(error.to_string()));
+            link.down(&error);
             PROBE
         }
     }
@@ -230,7 +254,10 @@ async fn once(link: &Link) -> Result<Duration, CallError> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
+    use std::{
+        collections::VecDeque,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
 
     use futures::{FutureExt, future::BoxFuture};
     use reqwest::{Request, Response};
@@ -271,6 +298,42 @@ mod tests {
         let _link = Link::open(client, listener, World::real(), &drain);
         assert!(matches!(heard.recv().await.unwrap(), (Health::Down(why), false) if why.contains("who is talking")));
         assert_eq!(heard.recv().await.unwrap(), (Health::Up, true));
+        drain.start();
+    }
+
+    /// A backend that does not work, in words that change.
+    struct Broken(AtomicUsize);
+
+    impl Exchange for Broken {
+        fn send(&self, _: Request) -> BoxFuture<'static, Result<Response, CallError>> {
+            let call = self.0.fetch_add(1, Ordering::Relaxed);
+            let error = match call % 3 {
+                0 => CallError::Doubtful("closed".into()),
+                1 => CallError::Doubtful("reset".into()),
+                _ => CallError::Unreachable("refused".into()),
+            };
+            async { Err(error) }.boxed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn why_it_is_down_is_told_once_however_the_words_change() {
+        let url = "http://localhost".parse().unwrap();
+        let broken = Arc::new(Broken(AtomicUsize::new(0)));
+        let client = Client::new(broken.clone(), &url, "n", Token::new("t").unwrap()).unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let listener: Listener = {
+            let told = told.clone();
+            Arc::new(move |link, _| told.lock().unwrap().push(link.health()))
+        };
+        let drain = Drain::new();
+        let _link = Link::open(client, listener, World::real(), &drain);
+        tokio::time::sleep(ANOTHER_CAUSE - PROBE).await;
+        let whys = || told.lock().unwrap().iter().filter(|health| matches!(health, Health::Down(_))).count();
+        assert!(broken.0.load(Ordering::Relaxed) >= 40, "it is asked all the time");
+        assert_eq!(whys(), 1, "{:?}", told.lock().unwrap());
+        tokio::time::sleep(10 * PROBE).await;
+        assert_eq!(whys(), 2, "another cause is told in the end");
         drain.start();
     }
 }

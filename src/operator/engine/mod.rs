@@ -94,7 +94,7 @@ pub(super) struct Memory {
     wanted: Option<Value>,
     /// How its owner was retired by this process.
     retired: Option<RetireOptions>,
-    /// When how full it is was stored last, or first seen stored.
+    /// When a number that moves by itself was stored last, or first seen stored.
     usage_at: Option<Instant>,
     /// The status that it stored last; `None` when an answer is missing.
     told: Option<Told>,

@@ -126,7 +126,7 @@ pub struct Before<'a> {
     pub requested_at: Option<&'a str>,
     /// Wall-clock time, for `lastTransitionTime`.
     pub now: Timestamp,
-    /// How much longer its usage stays as the status has it.
+    /// How much longer numbers that move by themselves stay as the status has them.
     pub usage_rest: Duration,
 }
 
@@ -143,7 +143,7 @@ pub struct Conclusion {
     pub repaired: Option<Note>,
     /// When to look again.
     pub next: Next,
-    /// When a pass may store how full it is, which it said nothing of because it was too soon.
+    /// When a pass may store a number that moved by itself, which it said nothing of because it was too soon.
     pub usage_in: Option<Duration>,
 }
 
@@ -305,7 +305,12 @@ fn observed(status: &Value) -> Option<i64> {
 }
 
 /// The whole status: the kind's part, and ours.
-fn compose(before: &Before<'_>, finding: &Finding, conditions: Vec<Condition>, usage: Option<&Value>) -> Value {
+fn compose(
+    before: &Before<'_>,
+    finding: &Finding,
+    conditions: Vec<Condition>,
+    usage: Option<usage::Held<'_>>,
+) -> Value {
     let old = before.status;
     let mut status = finding.fields.clone().or_else(|| old.as_object().cloned()).unwrap_or_default();
     let handled = before.requested_at.map(Value::from).or_else(|| old.get("lastHandledReconcileAt").cloned());
@@ -315,8 +320,8 @@ fn compose(before: &Before<'_>, finding: &Finding, conditions: Vec<Condition>, u
     };
     status.insert("observedGeneration".into(), generation);
     status.insert("conditions".into(), json!(conditions));
-    if let Some(usage) = usage {
-        status.insert(usage::FIELD.into(), usage.clone());
+    if let Some((field, said)) = usage {
+        status.insert(field.into(), said.clone());
     }
     if let Some(handled) = handled {
         status.insert("lastHandledReconcileAt".into(), handled);

@@ -195,7 +195,7 @@ async fn store(
             let stored = stored.data.get("status").unwrap_or(status);
             Told::next(memory.told.as_ref(), before.generation, before.status, stored)
         });
-        if answer.is_ok() && status.get(usage::FIELD) != object.data.pointer("/status/usage") {
+        if answer.is_ok() && !usage::same(status, before.status) {
             memory.usage_at = Some(Instant::now());
         }
     });
@@ -238,13 +238,12 @@ fn confession(before: &Before<'_>, refusal: &WriteError) -> Option<Value> {
     conclude(before, &Finding { fields: Some(serde_json::Map::new()), ..outcome.into() }).status
 }
 
-/// How much longer the usage in a status stays as it is. One that was stored before this process began counts from now.
+/// How much longer a number that moves by itself stays in a status as it is. One that was stored before this process began counts
+/// from now.
 fn usage_rest(engine: &Engine, key: &Key, object: &DynamicObject) -> Duration {
-    if object.data.pointer("/status").is_none_or(|status| status.get(usage::FIELD).is_none()) {
-        return Duration::ZERO;
-    }
+    let Some(rest) = object.data.get("status").and_then(usage::rest) else { return Duration::ZERO };
     let since = engine.memory(key, |memory| *memory.usage_at.get_or_insert_with(Instant::now));
-    usage::REST.saturating_sub(since.elapsed())
+    rest.saturating_sub(since.elapsed())
 }
 
 /// Whether someone edited the object during the pass. The answer to a write of ours may have brought the edit into the cache:

@@ -1,5 +1,5 @@
-//! How full an object is. The number moves all the time, so a status follows it at a distance: at most every ten minutes, and
-//! only when it moved by 1 %. Pure.
+//! Numbers in a status that move by themselves: how full a bucket is, how many records a zone serves. A status follows them at a
+//! distance, so that many children do not make as many writes of their parent. Pure.
 
 use std::time::Duration;
 
@@ -7,26 +7,42 @@ use serde_json::Value;
 
 use super::outcome::{Before, Finding};
 
-/// Field of a status with numbers that move by themselves.
-pub(super) const FIELD: &str = "usage";
-/// Between two writes of a status for its usage alone.
-pub(super) const REST: Duration = Duration::from_secs(600);
-/// A move by less than this part is none.
+/// Fields of a status with such numbers, and the time between two writes of a status for them alone.
+const FIELDS: [(&str, Duration); 2] = [("usage", Duration::from_secs(600)), ("records", Duration::from_secs(10))];
+/// A move of usage by less than this part is none.
 const PART: u64 = 100;
 
+/// A number that moves by itself, as a status has it.
+pub(super) type Held<'a> = (&'static str, &'a Value);
+
+/// What a status has of this, and how long it rests.
+fn of(status: &Value) -> Option<(Held<'_>, Duration)> {
+    FIELDS.into_iter().find_map(|(field, rest)| Some(((field, status.get(field)?), rest)))
+}
+
+/// How long a status rests that is stored for such a number alone; `None` when it has none.
+pub(super) fn rest(status: &Value) -> Option<Duration> {
+    of(status).map(|(_, rest)| rest)
+}
+
+/// Whether a status says the same of this as another.
+pub(super) fn same(status: &Value, other: &Value) -> bool {
+    FIELDS.iter().all(|(field, _)| status.get(field) == other.get(field))
+}
+
 /// What the status keeps saying instead of what the pass found, and when a pass may say more.
-pub(super) fn held<'a>(before: &Before<'a>, finding: &Finding) -> (Option<&'a Value>, Option<Duration>) {
-    let found = finding.fields.as_ref().and_then(|fields| fields.get(FIELD));
-    let (Some(found), Some(said)) = (found, before.status.get(FIELD)) else { return (None, None) };
+pub(super) fn held<'a>(before: &Before<'a>, finding: &Finding) -> (Option<Held<'a>>, Option<Duration>) {
+    let Some((said, _)) = of(before.status) else { return (None, None) };
+    let Some(found) = finding.fields.as_ref().and_then(|fields| fields.get(said.0)) else { return (None, None) };
     let rest = before.usage_rest;
-    match moved(said, found) {
+    match moved(said.1, found) {
         false => (Some(said), None),
         true if rest.is_zero() => (None, None),
         true => (Some(said), Some(rest)),
     }
 }
 
-/// Whether a number moved by 1 %, or came or went.
+/// Whether a number of usage moved by 1 %, another at all, or one came or went.
 fn moved(from: &Value, to: &Value) -> bool {
     let (Some(from), Some(to)) = (from.as_object(), to.as_object()) else { return from != to };
     let far = |from: u64, to: u64| from != to && from.abs_diff(to).saturating_mul(PART) >= from;
@@ -73,6 +89,9 @@ mod tests {
             (stored(1000, 1000), stored(990, 1000), 0, (false, None)),
             (stored(1000, u64::MAX), stored(1000, 0), 0, (false, None)),
             (json!({}), stored(7, 7), 60, (false, None)),
+            (json!({"records": 1000}), json!({"records": 1001}), 0, (false, None)),
+            (json!({"records": 1000}), json!({"records": 1001}), 5, (true, Some(5))),
+            (json!({"records": 1000}), json!({"records": 1000}), 5, (true, None)),
         ] {
             let (kept, again) = held(&before(&said, rest), &finding(&found));
             assert_eq!((kept.is_some(), again.map(|rest| rest.as_secs())), right, "{said} {found} {rest}");

@@ -8,13 +8,14 @@ use crate::{
 };
 
 /// Parts of a status that are new in each run, or move by themselves. The list of what is not compared.
-const MASKED: [&str; 16] = [
+const MASKED: [&str; 17] = [
     "id",
     "lastTransitionTime",
     "message",
     "addresses",
     "endpoint",
     "usage",
+    "records",
     "accessKeyId",
     "keys",
     "projectId",

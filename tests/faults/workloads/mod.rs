@@ -47,7 +47,11 @@ const fn plain(name: &'static str, tell: for<'a> fn(&'a Stage) -> Telling<'a>) -
 /// All of them.
 pub fn all() -> Vec<Workload> {
     vec![
-        Workload { trait_: Trait::Binding, ..plain("binding-life", |stage| Box::pin(lives::binding(stage))) },
+        Workload {
+            trait_: Trait::Binding,
+            sample: 2,
+            ..plain("binding-life", |stage| Box::pin(lives::binding(stage)))
+        },
         plain("balancer-life", |stage| Box::pin(lives::balancer(stage))),
         plain("bucket-life", |stage| Box::pin(lives::bucket(stage))),
         plain("zone-life", |stage| Box::pin(lives::zone(stage))),
@@ -63,7 +67,7 @@ pub fn all() -> Vec<Workload> {
         Workload { sample: 80, ..plain("many", |stage| Box::pin(orders::many(stage))) },
         Workload {
             trait_: Trait::Namespace,
-            sample: 3,
+            sample: 4,
             ..plain("namespace-deleted", |stage| Box::pin(orders::namespace(stage)))
         },
         plain("token-changed", |stage| Box::pin(outside::token(stage))),
@@ -71,12 +75,12 @@ pub fn all() -> Vec<Workload> {
         Workload { trait_: Trait::Drift, ..plain("drift", |stage| Box::pin(outside::drift(stage))) },
         Workload {
             trait_: Trait::Backend,
-            sample: 2,
+            sample: 4,
             ..plain("backend-restarted", |stage| Box::pin(outside::restart(stage)))
         },
         Workload {
             trait_: Trait::Backend,
-            sample: 2,
+            sample: 4,
             ..plain("backend-put-back", |stage| Box::pin(outside::put_back(stage)))
         },
     ]
