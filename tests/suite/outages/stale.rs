@@ -68,6 +68,7 @@ async fn lags(town: &Town, users: &mut Users, relay: &Relay, restarted: bool) {
 async fn forgets(town: &Town, users: &mut Users, plane: &ControlPlane, lagging: &mut ApiServer, journal: &Journal) {
     town.until_leads(0).await;
     calm(town, users, journal, "one operator").await;
+    town.until_counted().await;
     let before = town.versions(users).await;
     let lists = town.lists();
     lagging.kill();

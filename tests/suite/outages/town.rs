@@ -104,6 +104,19 @@ impl Town {
         versions
     }
 
+    /// Waits until each zone says how many records it has: it follows them at a distance.
+    pub async fn until_counted(&self) {
+        until("the zones say how many records they have", async || {
+            let list = async |kind| self.api(kind).list(&ListParams::default()).await.expect("a list").items;
+            let (zones, records) = (list("ProjectDnsZone").await, list("DnsRecord").await);
+            zones.iter().all(|zone| {
+                let own = records.iter().filter(|record| record.data["spec"]["zoneRef"]["name"] == zone.name_any());
+                zone.data["status"]["records"] == own.count()
+            })
+        })
+        .await;
+    }
+
     /// Waits until all operators are ready.
     pub async fn until_ready(&self) {
         for operator in &self.operators {
