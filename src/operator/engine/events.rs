@@ -102,8 +102,6 @@ impl Recorder {
         for pause in PAUSES.map(Some).into_iter().chain([None]) {
             let error = match tokio::time::timeout(CALL_TIMEOUT, self.publish(&name, about, note)).await {
                 Ok(Ok(())) => return,
-                // It was taken before, without an answer.
-                Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => return,
                 Ok(Err(kube::Error::Api(status))) if (400..429).contains(&status.code) => {
                     return debug!(error = status.message, "an event is refused");
                 }
@@ -131,9 +129,12 @@ impl Recorder {
             (told.count, told.last) = (count, now);
             return Ok(());
         }
-        events
-            .create(&PostParams::default(), &self.event(name.to_owned(), namespace, about.clone(), note, now))
-            .await?;
+        let event = self.event(name.to_owned(), namespace, about.clone(), note, now);
+        match events.create(&PostParams::default(), &event).await {
+            // It was taken before, without an answer.
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+            created => drop(created?),
+        }
         self.told.insert(topic, Told { name: name.to_owned(), note: text, count: 1, last: now });
         Ok(())
     }
