@@ -81,6 +81,8 @@ pub enum StartError {
 pub async fn start(options: Options, world: World, drain: Drain) -> Result<Running, StartError> {
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), options.object_series);
     let health = Health::new();
+    // Until the engine has said what it waits for, nothing is ready.
+    let started = health.gate("the start");
     let listener = health::listen(options.metrics_listen, "--metrics-listen").await?;
     let address = listener.local_addr().unwrap_or(options.metrics_listen);
     drain.spawn(health::serve(listener, health.clone(), metrics.clone(), drain.clone()));
@@ -99,5 +101,42 @@ pub async fn start(options: Options, world: World, drain: Drain) -> Result<Runni
         kinds: kinds::all(),
     };
     let engine = engine::start(options, world, metrics, &health, drain).await?;
+    started.open();
     Ok(Running { metrics: address, health, engine })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_not_ready_before_it_knows_what_it_waits_for() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap()).parse().unwrap();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let options = Options {
+            kubernetes: Config::new(url),
+            cluster_id: None,
+            namespaces: vec![],
+            backend_url: None,
+            outbound: Outbound::default(),
+            metrics_listen: free,
+            workers: 1,
+            object_series: ObjectSeries::Off,
+            instance: None,
+            leadership: None,
+        };
+        let drain = Drain::new();
+        let starting = tokio::spawn(start(options, World::real(), drain.clone()));
+        while TcpStream::connect(free).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        let answer = reqwest::get(format!("http://{free}/readyz")).await.unwrap();
+        assert_eq!(answer.status(), 503);
+        assert_eq!(answer.text().await.unwrap(), "waiting for: the start\n");
+        starting.abort();
+        drain.start();
+    }
 }

@@ -19,10 +19,11 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    faults::{Fate, Rule},
     journal::{Journal, Side},
     line::Bend,
     operator::{Site, start},
-    plan::Deed,
+    plan::{Deed, Wish},
     world::{Scene, Script},
 };
 
@@ -95,13 +96,22 @@ impl Replica {
 
 /// Runs a test in a world without faults.
 fn in_peace(test: impl AsyncFnOnce(&Site)) {
+    in_world([Deed::Namespace], Vec::new(), async |scene| test(&scene.site).await);
+}
+
+/// Runs a test in a world where this was done before.
+fn in_world(first: impl IntoIterator<Item = Deed>, rules: Vec<Rule>, test: impl AsyncFnOnce(&mut Scene)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let script = Script::written(vec![(Duration::ZERO, Deed::Namespace)], Vec::new());
+        let script = Script::written(at_once(first), rules);
         let mut scene = Scene::new(&script, None, Journal::new(), CancellationToken::new()).await;
         scene.users.work(script.deeds).await;
-        test(&scene.site).await;
+        test(&mut scene).await;
     });
+}
+
+fn at_once(deeds: impl IntoIterator<Item = Deed>) -> Vec<(Duration, Deed)> {
+    deeds.into_iter().map(|deed| (Duration::ZERO, deed)).collect()
 }
 
 /// The first leads, the second stands by.
@@ -154,6 +164,42 @@ fn a_leader_without_an_api_server_stops_before_another_starts() {
             assert!(!first.leads() && second.leads(), "who comes back stands by");
         });
     }
+}
+
+/// Waits until all is as users want it, and once more so long: no law is broken by then.
+async fn well(site: &Site, and_then: Duration) {
+    let began = Instant::now();
+    while let Some(why) = site.kube.watchman.unfinished() {
+        assert!(began.elapsed() < LONG, "{why}");
+        sleep(TICK).await;
+    }
+    sleep(and_then).await;
+    assert_eq!((site.kube.watchman.unfinished(), site.kube.journal.verdict()), (None, Vec::new()));
+}
+
+#[test]
+fn a_pass_in_the_middle_of_a_call_is_dropped_with_the_lead() {
+    let answer = 4 * LONG;
+    let late = Fate::Pass(Duration::ZERO, answer);
+    let rule = Rule { from: Duration::ZERO, call: "/load-balancers", body: "owner", fate: late, times: 1 };
+    let first = [Deed::Namespace, Deed::Backend, Deed::TokenSecrets, Deed::Binding { own: false }];
+    in_world(first, vec![rule], async |scene| {
+        let (first, second) = pair(&scene.site, Duration::from_millis(1_500)).await;
+        let balancer = Wish::plain("projectloadbalancers", "a");
+        scene.users.work(at_once([Deed::Create(balancer.clone())])).await;
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(scene.site.kube.watchman.inventory().len(), 1, "it is made, and its maker waits for the answer");
+        assert!(scene.site.kube.watchman.unfinished().is_some());
+        first.apart.0.store(true, Ordering::Relaxed);
+        second.until_leads().await;
+        first.apart.0.store(false, Ordering::Relaxed);
+        // The answer comes to one that leads no more: it says nothing of it.
+        well(&scene.site, 2 * answer).await;
+        second.drain.start();
+        first.until_leads().await;
+        scene.users.work(at_once([Deed::Edit(Wish { variant: 1, ..balancer })])).await;
+        well(&scene.site, LONG).await;
+    });
 }
 
 #[test]

@@ -14,6 +14,7 @@ use loopback_operator::{
     rules::outbound::Outbound,
     runtime::{Drain, Health, Metrics, World, metrics::ObjectSeries},
 };
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::Backend;
@@ -39,6 +40,8 @@ pub struct Site {
     pub bend: Option<Arc<dyn Bend>>,
     /// The services whose kinds they know.
     pub services: Vec<&'static str>,
+    /// All replicas crash.
+    pub crash: Arc<Notify>,
     /// What each replica shows.
     pub pages: Arc<Mutex<BTreeMap<&'static str, Metrics>>>,
 }
@@ -80,7 +83,10 @@ pub async fn replica(site: Site, replica: Replica, stop: CancellationToken) {
             duration: LEASE,
         });
         start(&site, cut.clone(), drain.clone(), metrics, leadership).await;
-        cut.cancelled().await;
+        tokio::select! {
+            () = cut.cancelled() => {}
+            () = site.crash.notified() => cut.cancel(),
+        }
         drain.start();
         if stop.is_cancelled() {
             return;

@@ -41,6 +41,8 @@ const SILENCE: [Duration; 2] = [Duration::from_secs(1_000), Duration::from_secs(
 pub const LONG: u64 = 32;
 /// One of so many runs has all services.
 const ALL: u64 = 8;
+/// In one of so many runs operators are started anew when all is well: they find nothing to write.
+const ANEW: u64 = 4;
 /// In one of so many runs the metrics are looked at although nothing is to be reported.
 const LOOKED_AT: u64 = 4;
 /// Refusals in that time: what fails is tried again with pauses.
@@ -196,8 +198,8 @@ impl Scene {
         let users = Users::new(kube.clone(), backend.clone()).await;
         let bend = defect.map(|defect| Arc::new(Mutant::new(defect, api.clone(), users.token())) as Arc<dyn Bend>);
         let faults = script.rules.clone().map_or_else(|| Faults::new(script.seed), Faults::written);
-        let (services, pages) = (script.services.clone(), Arc::default());
-        let site = Site { world, kube, backend, faults, bend, services, pages };
+        let (services, crash, pages) = (script.services.clone(), Arc::default(), Arc::default());
+        let site = Site { world, kube, backend, faults, bend, services, crash, pages };
         Self { site, users, watchman, journal, cut }
     }
 
@@ -304,6 +306,9 @@ impl Scene {
 
     async fn is_silent(&self, seed: u64) {
         let start = self.journal.len();
+        if seed % ANEW == 1 {
+            self.site.crash.notify_waiters();
+        }
         sleep(SILENCE[usize::from(!seed.is_multiple_of(LONG))]).await;
         let noise = self.noise(start).filter(|_| !self.watchman.waits());
         if let Some(noise) = noise {

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::{
-    rig::{Operator, Rig, Scene, alone, leads, until},
+    rig::{Loss, Lossy, Operator, Rig, Scene, alone, leads, until},
     servers::ready_balancer,
 };
 
@@ -71,7 +71,10 @@ async fn a_standby_takes_over_after_a_crash_and_at_once_after_a_stop() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_was_frozen_longer_than_its_lease_does_no_harm() {
     let (rig, _alone) = alone().await;
-    let scene = Scene::new(rig, "zombie").await;
+    let lossy = Lossy::start(rig.wire.address()).await;
+    let scene = Scene::bare(rig, rig.client(), "zombie").await;
+    scene.secret(&scene.name, "own", &scene.token.0).await;
+    scene.bind("default", json!({"url": lossy.url, "tokenSecretRef": {"name": "own", "key": "token"}})).await;
     for name in ["edited", "deleted", "again"] {
         scene.apply(scene.manifest(KIND, name, spec(8080))).await;
     }
@@ -79,11 +82,14 @@ async fn a_leader_that_was_frozen_longer_than_its_lease_does_no_harm() {
         scene.until_ready(KIND, name).await;
     }
     let replica = pair(rig).await;
-    // Frozen in the middle of work.
+    // Frozen in the middle of work, and of a call whose answer waits for it when it comes back.
+    lossy.lose("/load-balancers", Loss::Held);
     for (name, port) in [("edited", 8081), ("deleted", 8081), ("again", 8081), ("new", 8081)] {
         scene.apply(scene.manifest(KIND, name, spec(port))).await;
     }
+    lossy.lost().await;
     rig.operator.signal(Signal::SIGSTOP);
+    lossy.release();
     taken_over(&replica).await;
     for name in ["deleted", "again"] {
         scene.delete(KIND, name).await;

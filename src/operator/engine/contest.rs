@@ -33,6 +33,11 @@ impl Told {
         Self { generation, print: print(stored), at: Instant::now(), undone }
     }
 
+    /// How long ago that was.
+    pub(super) fn age(&self) -> Duration {
+        self.at.elapsed()
+    }
+
     /// How much longer a status waits while this one is stored instead. What was undone once is said again at once.
     pub(super) fn pause(&self, generation: i64, stored: &Value) -> Duration {
         if self.undone == 0 || !self.is_undone(generation, stored) {

@@ -137,6 +137,8 @@ pub struct Conclusion {
     pub status: Option<Value>,
     /// Whether the status may wait a second: it says "working", which is often over by then.
     pub hasty: bool,
+    /// Whether it only says in other words why the deletion waits: many children that go make many of these.
+    pub reworded: bool,
     /// What to tell once the status is stored.
     pub events: Vec<Note>,
     /// What to tell in any case: it happened in this pass, and no later one knows of it.
@@ -196,10 +198,19 @@ pub fn conclude(before: &Before<'_>, finding: &Finding) -> Conclusion {
             Outcome::Down { .. } | Outcome::Unknown(_) => status.is_some(),
             _ => false,
         },
+        reworded: matches!(&finding.outcome, Outcome::Deleting(why) if waits_already(before, &old, why)),
         next: next(&finding.outcome),
         usage_in,
         status,
     }
+}
+
+/// Whether the status says already that it waits for this reason.
+fn waits_already(before: &Before<'_>, old: &[Condition], why: &Remark) -> bool {
+    let waits = |condition: &Condition| {
+        condition.type_ == ConditionType::Reconciling.as_ref() && condition.reason == why.reason.as_ref()
+    };
+    observed(before.status) == Some(before.generation) && old.iter().any(waits)
 }
 
 fn next(outcome: &Outcome) -> Next {
@@ -447,6 +458,17 @@ mod tests {
             assert_eq!(later.status, None);
             assert!(!later.hasty, "silence uses up no patience");
         }
+    }
+
+    #[test]
+    fn a_deletion_that_waits_for_others_than_before_only_changes_its_words() {
+        let waits = |reason, what: &str| Outcome::Deleting(Remark::new(reason, what));
+        let first = run(&default_status(), 1, waits(Reason::InUse, "a, b"));
+        assert!(!first.reworded);
+        let status = first.status.unwrap();
+        assert!(run(&status, 2, waits(Reason::InUse, "b")).reworded);
+        assert!(!run(&status, 2, waits(Reason::Deleting, "the backend lets go")).reworded);
+        assert!(!run(&status, 2, ready()).reworded);
     }
 
     #[test]

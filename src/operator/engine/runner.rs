@@ -36,6 +36,8 @@ use crate::{
 
 /// A status that says "working" waits this long: mostly it is over by then.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// A status that says in other words why a deletion waits is stored at most this often.
+const REST: Duration = Duration::from_secs(10);
 /// Pause before something outside the spec, that a person must mend, is tried again: this long and up to twice as much more.
 const SLOWLY: Duration = Duration::from_secs(300);
 
@@ -144,8 +146,9 @@ async fn follow_up(
     } else if let Some(status) = &conclusion.status {
         match store(engine, key, object, before, status).await {
             Ok(_) => {
-                // The answer is in the cache already, so its watch event is no news: who reads this object is woken here.
-                if engine.kinds.contains_key(&*key.kind) {
+                // The answer is in the cache already, so its watch event is no news: who reads this object is woken here. Of a
+                // status others read the id alone.
+                if engine.kinds.contains_key(&*key.kind) && before.status.get("id") != status.get("id") {
                     engine.wake(&Subject::Object(key.clone()));
                 }
                 speak(engine, object, conclusion.events);
@@ -257,7 +260,8 @@ fn overtaken(seen: &DynamicObject, now: &DynamicObject) -> bool {
     uid(seen) == uid(now) && (generation(seen) != generation(now) || theirs(seen) != theirs(now))
 }
 
-/// How much longer a status waits that is hasty, or that somebody else undoes again and again; `None`: store it now.
+/// How much longer a status waits that is hasty, that has little news, or that somebody else undoes again and again; `None`: store
+/// it now.
 fn patience(engine: &Engine, key: &Key, before: &Before<'_>, conclusion: &Conclusion) -> Option<Duration> {
     engine.memory(key, |memory| {
         let hasty = if conclusion.hasty {
@@ -267,9 +271,11 @@ fn patience(engine: &Engine, key: &Key, before: &Before<'_>, conclusion: &Conclu
             memory.working_since = None;
             Duration::ZERO
         };
-        let contested =
-            memory.told.as_ref().map_or(Duration::ZERO, |told| told.pause(before.generation, before.status));
-        let left = hasty.max(contested);
+        let told = memory.told.as_ref();
+        let contested = told.map_or(Duration::ZERO, |told| told.pause(before.generation, before.status));
+        let rest = if conclusion.reworded { REST } else { Duration::ZERO };
+        let rests = told.map_or(Duration::ZERO, |told| rest.saturating_sub(told.age()));
+        let left = hasty.max(contested).max(rests);
         (conclusion.status.is_some() && !left.is_zero()).then_some(left)
     })
 }

@@ -1,4 +1,5 @@
-//! What stands between operator and backend and loses answers: the backend did what it was asked, and nobody hears of it.
+//! What stands between operator and backend and loses answers, or holds them: the backend did what it was asked, and nobody hears
+//! of it.
 
 use std::{
     io,
@@ -24,6 +25,8 @@ pub enum Loss {
     Broken,
     /// It never comes.
     Silent,
+    /// It comes when [`Lossy::release`] says so.
+    Held,
 }
 
 /// A proxy in front of the backend.
@@ -40,13 +43,15 @@ struct Inner {
     /// End of the path whose next answer is lost, and how.
     next: Mutex<Option<(&'static str, Loss)>>,
     lost: Notify,
+    released: Notify,
 }
 
 impl Lossy {
     /// In front of this backend; it loses nothing yet.
     pub async fn start(backend: SocketAddr) -> Self {
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let state = Arc::new(Inner { backend, http, next: Mutex::new(None), lost: Notify::new() });
+        let state =
+            Arc::new(Inner { backend, http, next: Mutex::new(None), lost: Notify::new(), released: Notify::new() });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let router = Router::new().fallback(pass).with_state(state.clone());
@@ -57,6 +62,11 @@ impl Lossy {
     /// The next answer to a request whose path ends so is lost.
     pub fn lose(&self, end_of_path: &'static str, loss: Loss) {
         *self.state.next.lock().unwrap() = Some((end_of_path, loss));
+    }
+
+    /// What is held comes.
+    pub fn release(&self) {
+        self.state.released.notify_one();
     }
 
     /// Waits until it was.
@@ -84,8 +94,13 @@ async fn pass(State(inner): State<Arc<Inner>>, request: Request) -> Response {
         None => answer,
         Some(loss) => {
             inner.lost.notify_one();
-            if loss == Loss::Silent {
-                std::future::pending::<()>().await;
+            match loss {
+                Loss::Broken => {}
+                Loss::Silent => std::future::pending::<()>().await,
+                Loss::Held => {
+                    inner.released.notified().await;
+                    return answer;
+                }
             }
             answer.map(|_| Body::from_stream(stream::iter([Err::<Vec<u8>, _>(io::Error::other("lost"))])))
         }
