@@ -116,7 +116,7 @@ pub enum Reason {
     RecordsNotServed,
     /// The backend cannot ask what is probed: nothing is said of whether it works.
     NotMeasured,
-    /// The backend differs from the spec and the management policy is `Observe`.
+    /// The backend differs from the spec: the management policy is `Observe`, or somebody else changes it again and again.
     DriftFound,
     /// The token lacks permissions that some kinds need; `status.permissions.missing` lists them.
     PermissionsMissing,

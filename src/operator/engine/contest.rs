@@ -1,5 +1,5 @@
-//! Somebody else who writes our status: another operator with the same cluster name, or one that knows less than we do. We do not
-//! give way, but we do not race either.
+//! Somebody else who undoes what we do, in a status or in the backend: another operator with the same cluster name, one that knows
+//! less than we do, a script. We do not give way, but we do not race either.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -11,9 +11,53 @@ use tokio::time::Instant;
 
 use super::stored::ours;
 
-/// Pause before a status is stored that was undone twice in a row; doubled each time, six times at most.
+/// Pause before something is done again that was undone twice in a row; doubled each time, six times at most.
 const FIRST: Duration = Duration::from_secs(1);
 const DOUBLINGS: u32 = 6;
+/// What stood for so long is a new beginning.
+const CALM: Duration = Duration::from_secs(600);
+
+/// What was done, and how often in a row somebody had undone it before.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    at: Instant,
+    undone: u32,
+}
+
+impl Turn {
+    /// It is done now. `last`: the turn that somebody has undone.
+    fn next(last: Option<&Self>) -> Self {
+        let last = last.filter(|last| last.at.elapsed() < CALM);
+        Self { at: Instant::now(), undone: last.map_or(0, |last| last.undone + 1) }
+    }
+
+    /// How much longer to wait before it is done again. What was undone once is done again at once.
+    fn pause(&self) -> Duration {
+        let Some(doublings) = self.undone.checked_sub(1) else { return Duration::ZERO };
+        (FIRST * 2_u32.pow(doublings.min(DOUBLINGS))).saturating_sub(self.at.elapsed())
+    }
+}
+
+/// The intent that the backend last took from us.
+#[derive(Debug)]
+pub(super) struct Reached {
+    /// What it is; null when it will not stay.
+    pub(super) intent: Value,
+    turn: Turn,
+}
+
+impl Reached {
+    /// What is remembered once the backend has taken `intent`.
+    pub(super) fn next(last: Option<&Self>, intent: Value) -> Self {
+        let turn = Turn::next(last.filter(|last| last.intent == intent).map(|last| &last.turn));
+        Self { intent, turn }
+    }
+
+    /// How much longer `intent` waits while the backend has another.
+    pub(super) fn pause(&self, intent: &Value) -> Duration {
+        if self.intent == *intent { self.turn.pause() } else { Duration::ZERO }
+    }
+}
 
 /// The status of an object as this process last stored it.
 #[derive(Debug)]
@@ -21,30 +65,24 @@ pub(super) struct Told {
     generation: i64,
     /// Of our part of it.
     print: u64,
-    at: Instant,
-    /// How often in a row somebody had undone the one before.
-    undone: u32,
+    turn: Turn,
 }
 
 impl Told {
     /// What is remembered once `stored` is known to be stored.
     pub(super) fn next(last: Option<&Self>, generation: i64, before: &Value, stored: &Value) -> Self {
-        let undone = last.filter(|last| last.is_undone(generation, before)).map_or(0, |last| last.undone + 1);
-        Self { generation, print: print(stored), at: Instant::now(), undone }
+        let turn = Turn::next(last.filter(|last| last.is_undone(generation, before)).map(|last| &last.turn));
+        Self { generation, print: print(stored), turn }
     }
 
     /// How long ago that was.
     pub(super) fn age(&self) -> Duration {
-        self.at.elapsed()
+        self.turn.at.elapsed()
     }
 
-    /// How much longer a status waits while this one is stored instead. What was undone once is said again at once.
+    /// How much longer a status waits while this one is stored instead.
     pub(super) fn pause(&self, generation: i64, stored: &Value) -> Duration {
-        if self.undone == 0 || !self.is_undone(generation, stored) {
-            return Duration::ZERO;
-        }
-        let pause = FIRST * 2_u32.pow((self.undone - 1).min(DOUBLINGS));
-        pause.saturating_sub(self.at.elapsed())
+        if self.is_undone(generation, stored) { self.turn.pause() } else { Duration::ZERO }
     }
 
     fn is_undone(&self, generation: i64, stored: &Value) -> bool {
@@ -90,7 +128,25 @@ mod tests {
         assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 32, 64, 64, 64]);
         assert_eq!(told.pause(2, &theirs), Duration::ZERO, "a new generation is told at once");
         assert_eq!(told.pause(1, &ours), Duration::ZERO, "nobody undid it: this is news");
-        assert_eq!(Told::next(Some(&told), 1, &ours, &theirs).undone, 0);
+        assert_eq!(Told::next(Some(&told), 1, &ours, &theirs).turn.undone, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_changed_in_the_backend_again_and_again_is_repaired_more_and_more_slowly() {
+        let (intent, other) = (json!({"port": 1}), json!({"port": 2}));
+        let mut reached = Reached::next(None, intent.clone());
+        let mut pauses = Vec::new();
+        for _ in 0..5 {
+            let pause = reached.pause(&intent);
+            tokio::time::advance(pause).await;
+            pauses.push(pause.as_secs());
+            reached = Reached::next(Some(&reached), intent.clone());
+        }
+        assert_eq!(pauses, [0, 1, 2, 4, 8]);
+        assert_eq!(reached.pause(&other), Duration::ZERO, "a new intent is sent at once");
+        tokio::time::advance(CALM).await;
+        reached = Reached::next(Some(&reached), intent.clone());
+        assert_eq!(reached.pause(&intent), Duration::ZERO, "it had stood for long");
     }
 
     #[tokio::test(start_paused = true)]

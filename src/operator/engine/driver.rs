@@ -10,6 +10,7 @@ use super::{
     cache::Subject,
     common::{Common, deleting, generation, has_finalizer, owner, paused, typed},
     connections::Connection,
+    contest::Reached,
     key::Key,
     kind::{Desired, FieldProblem, Found, Kind, Missing, Remark, Seen},
     link::Link,
@@ -155,10 +156,13 @@ impl Work<'_> {
             }
             Some(change) => {
                 let drift = self.drift(&wanted, &change);
+                self.contested(&wanted, &change)?;
                 self.apply(&change).await?;
                 // What follows a removal of our own is no repair: the intent counts as one that was never reached.
                 let reached = if matches!(change, Change::Remove { .. }) { Value::Null } else { wanted.intent.clone() };
-                self.engine.memory(self.key, |memory| memory.wanted = Some(reached));
+                self.engine.memory(self.key, |memory| {
+                    memory.reached = Some(Reached::next(memory.reached.as_ref(), reached));
+                });
                 self.repaired = self.repaired.take().or(drift);
                 Ok(None)
             }
@@ -200,8 +204,8 @@ impl Work<'_> {
         if status.get("observedGeneration").and_then(Value::as_i64) != Some(generation(&self.object)) {
             return None;
         }
-        let before = self.engine.memory(self.key, |memory| memory.wanted.clone());
-        if before.is_some_and(|before| before != wanted.intent) {
+        let other = |reached: &Reached| reached.intent != wanted.intent;
+        if self.engine.memory(self.key, |memory| memory.reached.as_ref().is_some_and(other)) {
             return None;
         }
         match change {
@@ -214,6 +218,18 @@ impl Work<'_> {
             }
             _ => None,
         }
+    }
+
+    /// Somebody may change it back as often as we change it: then each time waits longer than the one before.
+    fn contested(&self, wanted: &Wanted, change: &Change) -> Result<(), Outcome> {
+        let pause = |reached: &Reached| reached.pause(&wanted.intent);
+        let at_least = self.engine.memory(self.key, |memory| memory.reached.as_ref().map_or(Duration::ZERO, pause));
+        if at_least.is_zero() {
+            return Ok(());
+        }
+        let message =
+            format!("Somebody else changes it in the backend again and again; it waits before it repairs: {change}");
+        Err(Outcome::Failed { why: Remark::new(Reason::DriftFound, message), at_least })
     }
 
     /// Nothing is left to do: how does it stand?

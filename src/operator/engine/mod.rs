@@ -54,7 +54,7 @@ use self::{
     addresses::Addresses,
     cache::{Cache, Subject, Taken},
     connections::{Bound, Connections, Links},
-    contest::Told,
+    contest::{Reached, Told},
     definition::Definitions,
     events::Events,
     key::Key,
@@ -91,7 +91,7 @@ pub(super) struct Memory {
     /// Which object this is about: a namesake that came after it is another.
     uid: String,
     /// The intent that the backend last took from us.
-    wanted: Option<Value>,
+    reached: Option<Reached>,
     /// How its owner was retired by this process.
     retired: Option<RetireOptions>,
     /// When a number that moves by itself was stored last, or first seen stored.
