@@ -66,7 +66,7 @@ pub async fn product(count: usize, delay: u64, floor: &Floor, table: &mut Table)
     let mut watcher = Watcher::start(&site.ground);
     let late = if delay == 0 { String::new() } else { format!(", backend {delay} ms late") };
     let (p50, p99) = alone(&site.ground, &mut watcher, 0).await;
-    let (api, backend) = (site.api_calls().await, site.backend_calls().await);
+    let (api, backend, passes) = (site.api_calls().await, site.backend_calls().await, site.passes().await);
     let cpu = [site.operator.id(), site.backend.id()].map(processor);
     let took = bulk(&site.ground, &mut watcher, &items(count), ALONE).await;
     let cpu = [site.operator.id(), site.backend.id()].into_iter().zip(cpu).map(|(id, before)| processor(id) - before);
@@ -92,6 +92,9 @@ pub async fn product(count: usize, delay: u64, floor: &Floor, table: &mut Table)
     );
     table.add(format!("backend writes an object{late}"), per(&backend, changes), "", Bound::Open);
     table.add(format!("backend calls an object{late}"), per(&backend, |_| true), "", Bound::Open);
+    #[allow(clippy::cast_precision_loss, reason = "a count of objects")]
+    let passes = (site.passes().await - passes) / count as f64;
+    table.add(format!("passes an object{late}"), passes, "", Bound::Open);
     table.add(format!("operator's processor time an object{late}"), cpu[0], "us", Bound::Open);
     table.add(format!("backend's processor time an object{late}"), cpu[1], "us", Bound::Open);
     println!("    {api:?}\n    {backend:?}");

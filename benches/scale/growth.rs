@@ -1,14 +1,11 @@
-//! How cost grows with the number of objects, and with the size of one.
-
-use serde_json::{Value, json};
-use tokio::time::Instant;
+//! How cost grows with the number of objects.
 
 use crate::{
     after::calm,
     bulk::bulk,
     counts::{changes, grown, processor},
-    ground::{DOMAIN, Site, namespace},
-    load::{Item, items},
+    ground::Site,
+    load::items,
     table::{Bound, Table},
     watch::Watcher,
 };
@@ -74,41 +71,4 @@ fn exponent(points: impl Iterator<Item = (f64, f64)>) -> f64 {
     let above: f64 = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
     let below: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
     above / below
-}
-
-/// One zone with very many records, one balancer with as many targets as it may have.
-pub async fn large(table: &mut Table) {
-    let site = Site::start(0).await;
-    let mut watcher = Watcher::start(&site.ground);
-    let item = |kind, name: String, spec| Item { kind, namespace: namespace(0), name, spec };
-    let zone =
-        item("ProjectDnsZone", "zone".into(), json!({"domain": DOMAIN, "patterns": [format!("*.large.{DOMAIN}")]}));
-    let record = |number: usize| {
-        let spec = json!({"zoneRef": {"name": "zone"}, "name": format!("r{number}.large.{DOMAIN}"), "type": "A", "values": ["192.0.2.1"]});
-        item("DnsRecord", format!("record-{number}"), spec)
-    };
-    bulk(&site.ground, &mut watcher, &[zone], 0).await;
-    let (half, all): (Vec<_>, Vec<_>) = (0..10_000)
-        .map(record)
-        .partition(|item| item.name.len() < "record-1000".len() || item.name.as_str() < "record-5");
-    let first =
-        bulk(&site.ground, &mut watcher, &half, 1).await.as_secs_f64() / f64::from(u32::try_from(half.len()).unwrap());
-    let second = bulk(&site.ground, &mut watcher, &all, 1 + half.len()).await.as_secs_f64()
-        / f64::from(u32::try_from(all.len()).unwrap());
-    table.add("one zone: a record among the first 5,000", first * 1e3, "ms", Bound::Open);
-    table.add("one zone: a record among the next 5,000", second * 1e3, "ms", Bound::Times(1.3, first * 1e3));
-    let targets: Vec<Value> = (0..1_000)
-        .map(|n| json!({"name": format!("t{n}"), "address": format!("127.0.{}.{}", n / 250, 1 + n % 250), "port": 9}))
-        .collect();
-    let balancer = item(
-        "ProjectLoadBalancer",
-        "large".into(),
-        json!({"services": [{"name": "web", "port": 8_080}], "targets": targets}),
-    );
-    let began = Instant::now();
-    bulk(&site.ground, &mut watcher, &[balancer], 10_001).await;
-    table.time("one balancer with 1,000 targets", began.elapsed(), Bound::Open);
-    let object = site.ground.api("ProjectLoadBalancer", &namespace(0)).get("large").await.unwrap();
-    #[allow(clippy::cast_precision_loss, reason = "bytes of a status")]
-    table.add("its status", object.data["status"].to_string().len() as f64 / 1024.0, "KiB", Bound::Most(64.0));
 }

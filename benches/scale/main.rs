@@ -23,12 +23,19 @@ mod drift;
 mod floor;
 mod ground;
 mod growth;
+#[allow(dead_code, reason = "not all of it is needed here")]
+#[path = "../planes/http1.rs"]
+mod http1;
+mod large;
 mod late;
 mod load;
 mod noise;
 #[allow(dead_code, unused_imports, reason = "the tests use the rest")]
 #[path = "../../tests/suite/rig/mod.rs"]
 mod rig;
+#[allow(dead_code, reason = "not all of it is needed here")]
+#[path = "../../src/backend/object_storage/embedded/tests/client.rs"]
+mod signing;
 mod table;
 mod watch;
 
@@ -47,17 +54,21 @@ struct Asked {
     objects: Vec<usize>,
     rest: Duration,
     largest: usize,
+    /// Objects in the large bucket.
+    contents: usize,
 }
 
 impl Asked {
     fn read(mut words: impl Iterator<Item = String>) -> Self {
-        let mut asked = Self { parts: vec![], objects: vec![], rest: Duration::from_secs(600), largest: 30_000 };
+        let (rest, largest, contents) = (Duration::from_secs(600), 30_000, 1_000_000);
+        let mut asked = Self { parts: vec![], objects: vec![], rest, largest, contents };
         while let Some(word) = words.next() {
             let mut number = || words.next().and_then(|word| word.parse::<usize>().ok()).expect("a number");
             match word.as_str() {
                 "--objects" => asked.objects.push(number()),
                 "--rest" => asked.rest = Duration::from_secs(number() as u64),
                 "--largest" => asked.largest = number(),
+                "--contents" => asked.contents = number(),
                 "--bench" => {}
                 part if PARTS.contains(&part) => asked.parts.push(word),
                 other => panic!("no part {other}: {PARTS:?}"),
@@ -102,7 +113,7 @@ async fn main() {
         growth::measure(asked.largest, &mut table).await;
     }
     if asked.has("large") {
-        growth::large(&mut table).await;
+        large::measure(asked.contents, &mut table).await;
     }
     println!("\n{table}");
     table.write(RESULT);

@@ -104,7 +104,7 @@ fn in_world(first: impl IntoIterator<Item = Deed>, rules: Vec<Rule>, test: impl 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let script = Script::written(at_once(first), rules);
-        let mut scene = Scene::new(&script, None, Journal::new(), CancellationToken::new()).await;
+        let mut scene = Scene::new(&script, None, Journal::new(script.deeds.len()), CancellationToken::new()).await;
         scene.users.work(script.deeds).await;
         test(&mut scene).await;
     });

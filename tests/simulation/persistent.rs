@@ -226,7 +226,7 @@ fn tries(calls: &[Duration]) -> Vec<(Duration, usize)> {
 async fn play(fault: Fault, from_the_start: bool) {
     let cut = CancellationToken::new();
     let script = Script::written(Vec::new(), Vec::new());
-    let mut scene = Scene::new(&script, None, Journal::new(), cut.clone()).await;
+    let mut scene = Scene::new(&script, None, Journal::new(script.deeds.len()), cut.clone()).await;
     let standing = Standing::new(fault, from_the_start);
     scene.site.bend = Some(standing.clone());
     tokio::spawn(controllers(scene.site.kube.api.clone(), cut.clone()));

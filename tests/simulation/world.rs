@@ -148,7 +148,7 @@ pub fn run(script: Script, defect: Option<Defect>, told: impl FnOnce(&[Entry])) 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let (journal, calls) = logs.kept(|| {
         runtime.block_on(async {
-            let journal = Journal::new();
+            let journal = Journal::new(script.deeds.len());
             let cut = CancellationToken::new();
             let scene = Scene::new(&script, defect, journal.clone(), cut.clone()).await;
             let watchman = scene.watchman.clone();

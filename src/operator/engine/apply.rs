@@ -4,7 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{driver::Work, kind::Remark, outcome::Outcome, plan::Change};
+use super::{
+    contest::Reached,
+    driver::Work,
+    kind::Remark,
+    link::LONGEST_PAUSE,
+    outcome::Outcome,
+    plan::{Change, Wanted},
+};
 use crate::{
     crd::Reason,
     protocol::{Claim, Code, Create, Problem, RawObject, client::CallError},
@@ -41,6 +48,18 @@ impl Work<'_> {
             Err(CallError::Doubtful(_)) => self.look_again(change).await,
             Err(error) => Err(self.unanswered(&error)),
         }
+    }
+
+    /// Somebody may change it back as often as we change it: then each time waits longer than the one before.
+    pub(super) fn contested(&self, wanted: &Wanted, change: &Change) -> Result<(), Outcome> {
+        let pause = |reached: &Reached| reached.pause(&wanted.intent);
+        let at_least = self.engine.memory(self.key, |memory| memory.reached.as_ref().map_or(Duration::ZERO, pause));
+        if at_least.is_zero() {
+            return Ok(());
+        }
+        let message =
+            format!("Somebody else changes it in the backend again and again; it waits before it repairs: {change}");
+        Err(Outcome::Failed { why: Remark::new(Reason::DriftFound, message), at_least })
     }
 
     async fn refused(&self, change: &Change, problem: Problem) -> Result<(), Outcome> {
@@ -139,7 +158,7 @@ fn unheard() -> Outcome {
 
 fn judge(problem: &Problem) -> Outcome {
     let stalled = |reason, message: String| Outcome::Stalled { why: Remark::new(reason, message), again: true };
-    let at_least = Duration::from_secs(problem.retry_after.unwrap_or(0).min(900));
+    let at_least = problem.retry_after.map_or(Duration::ZERO, Duration::from_secs).min(LONGEST_PAUSE);
     match problem.code {
         Code::Forbidden => stalled(Reason::Denied, denied(problem)),
         Code::Quota => stalled(Reason::QuotaExceeded, problem.detail.clone()),
@@ -256,7 +275,9 @@ mod tests {
     fn a_field_is_named_and_retry_after_is_honoured() {
         let Outcome::Stalled { why, .. } = judge(&Problem::invalid("/services/web/port", "no")) else { panic!() };
         assert!(why.message.contains("spec.services.web.port"), "{}", why.message);
-        let slow = Problem { retry_after: Some(7), ..Problem::new(Code::Throttled, "slow") };
-        assert!(matches!(judge(&slow), Outcome::Failed { at_least, .. } if at_least == Duration::from_secs(7)));
+        for (asked, right) in [(7, 7), (31_536_000, 60)] {
+            let slow = Problem { retry_after: Some(asked), ..Problem::new(Code::Throttled, "slow") };
+            assert!(matches!(judge(&slow), Outcome::Failed { at_least, .. } if at_least == Duration::from_secs(right)));
+        }
     }
 }

@@ -220,18 +220,6 @@ impl Work<'_> {
         }
     }
 
-    /// Somebody may change it back as often as we change it: then each time waits longer than the one before.
-    fn contested(&self, wanted: &Wanted, change: &Change) -> Result<(), Outcome> {
-        let pause = |reached: &Reached| reached.pause(&wanted.intent);
-        let at_least = self.engine.memory(self.key, |memory| memory.reached.as_ref().map_or(Duration::ZERO, pause));
-        if at_least.is_zero() {
-            return Ok(());
-        }
-        let message =
-            format!("Somebody else changes it in the backend again and again; it waits before it repairs: {change}");
-        Err(Outcome::Failed { why: Remark::new(Reason::DriftFound, message), at_least })
-    }
-
     /// Nothing is left to do: how does it stand?
     fn settle<K: Kind>(
         &self,

@@ -9,7 +9,7 @@ use super::{
     driver::Work,
     kind::{Datum, Found, Kind, Lookup, Remark, SecretExport, Seen},
     outcome::Outcome,
-    secrets::Secrets,
+    secrets::{OURS, Secrets},
     writes::MANAGER,
 };
 use crate::{
@@ -58,12 +58,18 @@ fn next(secret: Option<&Secret>, uid: &str, delivery: &Delivery, export: &Secret
         Datum::Plain(text) => equal(key, text),
         Datum::Minted(_) => true,
     });
-    let carries = within(&export.labels, secret.labels()) && within(&export.annotations, secret.annotations());
+    let carries = within(&labels(export), secret.labels()) && within(&export.annotations, secret.annotations());
     if plain && carries { Step::Nothing } else { Step::Amend }
 }
 
 fn within(some: &BTreeMap<String, String>, all: &BTreeMap<String, String>) -> bool {
     some.iter().all(|(key, value)| all.get(key) == Some(value))
+}
+
+/// Those that it shall carry; theirs, should they name the same, but the one by which we find it.
+fn labels(export: &SecretExport) -> BTreeMap<String, String> {
+    let named = [(MANAGED_BY.to_owned(), MANAGER.to_owned())].into_iter().chain(export.labels.clone());
+    named.chain([(OURS.to_owned(), "true".to_owned())]).collect()
 }
 
 fn with(map: &BTreeMap<String, String>, key: &str, value: &str) -> BTreeMap<String, String> {
@@ -89,7 +95,7 @@ impl Work<'_> {
         let namespace = &self.key.namespace;
         self.engine.cache.note(self.key, Secrets::subject(namespace, &export.name));
         self.engine.secrets.keep_only(self.key, Some((namespace, &export.name)));
-        let secret = match self.engine.secrets.secret(self.key, namespace, &export.name) {
+        let secret = match self.engine.secrets.ours(self.key, namespace, &export.name) {
             Ok(Lookup::Found(secret)) => Some(secret),
             Ok(Lookup::Absent) => None,
             Ok(Lookup::Unknown) => {
@@ -98,8 +104,11 @@ impl Work<'_> {
             Err(why) => return Err(Outcome::Stalled { why: Remark::new(Reason::SecretConflict, why), again: true }),
         };
         match next(secret.as_deref(), &self.owner.uid, delivery, &export) {
-            Step::Nothing => Ok(false),
-            Step::Foreign => Err(conflict(namespace, &export.name)),
+            Step::Nothing => {
+                self.engine.secrets.is_ours(self.key, namespace, &export.name);
+                Ok(false)
+            }
+            Step::Foreign => Err(self.taken(&export.name)),
             Step::Deliver => self.deliver(&export, object, secret.is_some()).await,
             Step::Reissue => self.reissue(&export, object, delivery).await,
             Step::Amend => self.amend(&export, delivery).await,
@@ -184,10 +193,7 @@ impl Work<'_> {
                 name: Some(export.name.clone()),
                 namespace: Some(self.key.namespace.to_string()),
                 annotations: Some(with(&export.annotations, DELIVERY, delivery)),
-                // Theirs, should they name the same.
-                labels: Some(
-                    with(&BTreeMap::new(), MANAGED_BY, MANAGER).into_iter().chain(export.labels.clone()).collect(),
-                ),
+                labels: Some(labels(export)),
                 owner_references: Some(vec![owner]),
                 ..ObjectMeta::default()
             },
@@ -199,9 +205,15 @@ impl Work<'_> {
 
     fn unstored(&self, name: &str, problem: StoreProblem) -> Outcome {
         match problem {
-            StoreProblem::Exists => conflict(&self.key.namespace, name),
+            StoreProblem::Exists => self.taken(name),
             StoreProblem::Failed(message) => failed(&message),
         }
+    }
+
+    /// Another's Secret is in the way: its end is to wake us.
+    fn taken(&self, name: &str) -> Outcome {
+        drop(self.engine.secrets.named(self.key, &self.key.namespace, name));
+        conflict(&self.key.namespace, name)
     }
 }
 
@@ -240,7 +252,7 @@ mod tests {
             metadata: ObjectMeta {
                 owner_references: Some(vec![owner]),
                 annotations: Some([(DELIVERY.to_owned(), delivery.to_owned())].into()),
-                labels: Some([("team".to_owned(), "shop".to_owned()), ("more".to_owned(), String::new())].into()),
+                labels: Some(labels(&export()).into_iter().chain([("more".to_owned(), String::new())]).collect()),
                 ..ObjectMeta::default()
             },
             data: Some(data.iter().map(|(key, text)| ((*key).to_owned(), ByteString((*text).into()))).collect()),
@@ -266,7 +278,9 @@ mod tests {
             assert_eq!(next(secret.as_ref(), "u", &delivery(pending), &export()), step, "{secret:?} {pending}");
         }
         let mut bare = secret("u", "d", &whole);
-        bare.metadata.labels = None;
-        assert_eq!(next(Some(&bare), "u", &delivery(false), &export()), Step::Amend);
+        bare.metadata.labels.as_mut().unwrap().remove(OURS);
+        assert_eq!(next(Some(&bare), "u", &delivery(false), &export()), Step::Amend, "the watch would not show it");
+        let theirs = SecretExport { labels: [(OURS.to_owned(), "no".to_owned())].into(), ..export() };
+        assert_eq!(labels(&theirs)[OURS], "true");
     }
 }

@@ -23,6 +23,8 @@ use crate::{
 
 /// Pause before the backend is asked again while it is down: at most one probe a second.
 const PROBE: Duration = Duration::from_secs(1);
+/// Longest pause that an answer may ask for. It may come from something in between, and one call a minute harms nobody.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Pause before a snapshot is asked for after the backend said to start over.
 const RESTART: Duration = Duration::from_millis(100);
 /// Pause before a refused token is tried again; a new token is tried at once, because it makes a new link.
@@ -196,7 +198,8 @@ fn failed(link: &Link, error: CallError) -> Duration {
             DENIED
         }
         CallError::Refused(problem) => {
-            let pause = problem.retry_after.map_or(PROBE, |seconds| Duration::from_secs(seconds.clamp(1, 60)));
+            let asked = problem.retry_after.map_or(PROBE, Duration::from_secs);
+            let pause = asked.clamp(PROBE, LONGEST_PAUSE);
             link.down(&CallError::Refused(problem));
             pause
         }

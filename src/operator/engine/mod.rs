@@ -10,6 +10,7 @@ mod addresses;
 mod apply;
 mod backends;
 mod bindings;
+mod bounds;
 pub mod cache;
 pub mod common;
 mod connections;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 pub use super::stored::{conditions, is_true};
 use super::{
+    bounds::{cut, fitted},
     kind::{Remark, Tell},
     stored::says,
     usage,
@@ -296,19 +297,12 @@ fn dated(draft: Draft, before: &Before<'_>, old: &[Condition]) -> Condition {
     let now = Timestamp::from_second(before.now.as_second()).unwrap_or(before.now);
     Condition {
         last_transition_time: same.map_or(Time(now), |condition| condition.last_transition_time.clone()),
-        message: bounded(&draft.why.message),
+        message: cut(&draft.why.message, MESSAGE),
         observed_generation: Some(before.generation),
         reason: draft.why.reason.to_string(),
         status: draft.status.to_owned(),
         type_,
     }
-}
-
-fn bounded(message: &str) -> String {
-    if message.chars().count() <= MESSAGE {
-        return message.to_owned();
-    }
-    message.chars().take(MESSAGE - 3).chain("...".chars()).collect()
 }
 
 fn observed(status: &Value) -> Option<i64> {
@@ -323,7 +317,8 @@ fn compose(
     usage: Option<usage::Held<'_>>,
 ) -> Value {
     let old = before.status;
-    let mut status = finding.fields.clone().or_else(|| old.as_object().cloned()).unwrap_or_default();
+    let found = finding.fields.clone().map(fitted);
+    let mut status = found.or_else(|| old.as_object().cloned()).unwrap_or_default();
     let handled = before.requested_at.map(Value::from).or_else(|| old.get("lastHandledReconcileAt").cloned());
     let generation = match finding.outcome {
         Outcome::Paused => old.get("observedGeneration").cloned().unwrap_or(json!(-1)),
@@ -387,7 +382,7 @@ fn recovered() -> Note {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::bounds::WHOLE, *};
 
     fn default_status() -> Value {
         json!({"observedGeneration": -1, "conditions": [{"type": "Ready", "status": "Unknown", "reason": "Pending",
@@ -469,6 +464,26 @@ mod tests {
         assert!(run(&status, 2, waits(Reason::InUse, "b")).reworded);
         assert!(!run(&status, 2, waits(Reason::Deleting, "the backend lets go")).reworded);
         assert!(!run(&status, 2, ready()).reworded);
+    }
+
+    #[test]
+    fn a_status_stays_below_64_kib_whatever_the_backend_says() {
+        let long = "x".repeat(10_000);
+        let member = |n| json!({"name": format!("t{n}"), "state": "Unhealthy", "message": long});
+        let members: Vec<Value> = (0..1_000).map(member).collect();
+        let fields = json!({"id": "lb-1", "services": members, "unhealthyTargets": members, "message": long});
+        let why = Remark::new(Reason::MembersUnhealthy, long.clone());
+        for outcome in [
+            Outcome::Ready { degraded: Some(why.clone()) },
+            Outcome::Stalled { why: why.clone(), again: true },
+            Outcome::Differs(long.clone()),
+        ] {
+            let finding = Finding { fields: fields.as_object().cloned(), ..outcome.into() };
+            let status = run(&default_status(), 1, finding.clone()).status.unwrap();
+            let size = status.to_string().len();
+            assert!(size > 20_000 && size < WHOLE, "{size} bytes");
+            assert_eq!(run(&status, 2, finding).status, None, "said once");
+        }
     }
 
     #[test]

@@ -1,68 +1,51 @@
-//! The few Secrets that bindings name, each watched by its name. No list of Secrets is ever asked for.
+//! The few Secrets that matter: those that bindings and backends name, each watched by its name, and those that we fill, by the label
+//! that they carry. No list of Secrets is ever asked for.
+
+mod follow;
+mod watched;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    collections::BTreeMap,
+    sync::{Arc, MutexGuard, PoisonError},
 };
 
-use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PatchParams, PostParams},
-    runtime::{
-        WatchStreamExt,
-        watcher::{self, Event, watcher},
-    },
 };
 use serde_json::{Value, json};
-use tokio::time::Instant;
-use tracing::warn;
 
+use self::{
+    follow::{Shared, Wake, follow},
+    watched::{Known, Scope, Watched},
+};
 use super::{
     cache::Subject,
     exports::StoreProblem,
     key::Key,
     kind::Lookup,
-    watch::Retry,
     writes::{CALL_TIMEOUT, MANAGER},
 };
 use crate::{crd::FINALIZER, protocol::client::Token, runtime::Drain};
 
 /// The kind of the subjects that readers of Secrets are noted under.
 pub const KIND: &str = "Secret";
-/// How long a Secret may be refused before that is believed: an API server that has just started knows no roles yet.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What is known of one Secret.
-#[derive(Clone)]
-enum Known {
-    Nothing,
-    Refused(String),
-    Absent,
-    Present(Arc<Secret>),
-}
-
-struct Watched {
-    known: Known,
-    users: BTreeSet<Key>,
-    drain: Drain,
-}
+/// The label, with the value `true`, of Secrets that we fill.
+pub const OURS: &str = "loopback.cloud/filled";
 
 /// The watched Secrets.
 pub struct Secrets {
     client: Client,
-    watched: Arc<Mutex<BTreeMap<Key, Watched>>>,
-    /// Called when a Secret changed.
-    wake: Arc<dyn Fn(&Subject) + Send + Sync>,
+    watches: Shared,
+    wake: Wake,
     drain: Drain,
 }
 
 impl Secrets {
     /// No Secret is watched yet. `wake` is called with what changed.
     pub fn new(client: Client, wake: Arc<dyn Fn(&Subject) + Send + Sync>, drain: Drain) -> Self {
-        Self { client, watched: Arc::default(), wake, drain }
+        Self { client, watches: Shared::default(), wake, drain }
     }
 
     /// The subject under which readers of a Secret are woken.
@@ -76,13 +59,10 @@ impl Secrets {
     /// # Errors
     /// A message for people when we may not read it, or it holds no token.
     pub fn token(&self, user: &Key, namespace: &str, name: &str, field: &str) -> Result<Lookup<Token>, String> {
-        let key = Key::new(KIND, namespace, name);
-        let known = self.watch(user, &key);
-        let secret = match known {
-            Known::Nothing => return Ok(Lookup::Unknown),
-            Known::Absent => return Ok(Lookup::Absent),
-            Known::Refused(why) => return Err(why),
-            Known::Present(secret) => secret,
+        let secret = match self.named(user, namespace, name)? {
+            Lookup::Unknown => return Ok(Lookup::Unknown),
+            Lookup::Absent => return Ok(Lookup::Absent),
+            Lookup::Found(secret) => secret,
         };
         let Some(value) = secret.data.as_ref().and_then(|data| data.get(field)) else {
             return Err(format!(
@@ -93,17 +73,28 @@ impl Secrets {
         token.map(Lookup::Found).ok_or_else(|| format!("key {field} of Secret {namespace}/{name} holds no token"))
     }
 
-    /// A Secret, which is watched from now on for `user`.
+    /// A Secret, which is watched by its name from now on for `user`.
     ///
     /// # Errors
     /// A message for people when we may not read it.
-    pub fn secret(&self, user: &Key, namespace: &str, name: &str) -> Result<Lookup<Arc<Secret>>, String> {
-        match self.watch(user, &Key::new(KIND, namespace, name)) {
-            Known::Nothing => Ok(Lookup::Unknown),
-            Known::Absent => Ok(Lookup::Absent),
-            Known::Refused(why) => Err(why),
-            Known::Present(secret) => Ok(Lookup::Found(secret)),
-        }
+    pub fn named(&self, user: &Key, namespace: &str, name: &str) -> Result<Lookup<Arc<Secret>>, String> {
+        self.watch(user, Scope::one(namespace, name), name)
+    }
+
+    /// A Secret that we fill, for `user`. One watch shows all of a namespace; what is not ours it does not show, so that a name
+    /// that is taken by another is watched by itself (see [`Self::named`]) until it is ours.
+    ///
+    /// # Errors
+    /// See [`Self::named`].
+    pub fn ours(&self, user: &Key, namespace: &str, name: &str) -> Result<Lookup<Arc<Secret>>, String> {
+        let one = Scope::one(namespace, name);
+        let taken = self.map().get(&one).is_some_and(|watched| watched.users.contains_key(user));
+        self.watch(user, if taken { one } else { Scope::Ours(namespace.into()) }, name)
+    }
+
+    /// What `user` fills is its own: it is not watched by its name any more.
+    pub fn is_ours(&self, user: &Key, namespace: &str, name: &str) {
+        self.leave(user, |scope| *scope == Scope::one(namespace, name));
     }
 
     /// Reads a Secret now, whatever its watch says.
@@ -159,8 +150,8 @@ impl Secrets {
     }
 
     fn fold(&self, namespace: &str, name: &str, secret: Option<Arc<Secret>>) {
-        if let Some(watched) = self.map().get_mut(&Key::new(KIND, namespace, name)) {
-            watched.known = secret.map_or(Known::Absent, Known::Present);
+        for (_, watched) in self.map().iter_mut().filter(|(scope, _)| scope.covers(namespace, name)) {
+            watched.fold(name, secret.clone());
         }
     }
 
@@ -170,9 +161,13 @@ impl Secrets {
 
     /// `user` reads no Secret any more but this one.
     pub fn keep_only(&self, user: &Key, kept: Option<(&str, &str)>) {
-        let kept = kept.map(|(namespace, name)| Key::new(KIND, namespace, name));
-        self.map().retain(|key, watched| {
-            if Some(key) != kept.as_ref() {
+        self.leave(user, |scope| !kept.is_some_and(|(namespace, name)| scope.covers(namespace, name)));
+    }
+
+    /// `user` reads nothing any more of what these watches show; those that nobody reads end.
+    fn leave(&self, user: &Key, which: impl Fn(&Scope) -> bool) {
+        self.map().retain(|scope, watched| {
+            if which(scope) {
                 watched.users.remove(user);
             }
             if watched.users.is_empty() {
@@ -187,7 +182,7 @@ impl Secrets {
     /// # Errors
     /// A message for people.
     pub async fn hold(&self, namespace: &str, name: &str) -> Result<(), String> {
-        let known = self.map().get(&Key::new(KIND, namespace, name)).map(|watched| watched.known.clone());
+        let known = self.map().get(&Scope::one(namespace, name)).map(|watched| watched.known(name));
         match known {
             Some(Known::Present(secret)) => self.mark(namespace, &secret, true).await,
             _ => Ok(()),
@@ -222,20 +217,28 @@ impl Secrets {
         }
     }
 
-    fn watch(&self, user: &Key, key: &Key) -> Known {
-        let mut map = self.map();
-        let watched = map.entry(key.clone()).or_insert_with(|| {
-            let drain = self.drain.child();
-            let wake = self.wake.clone();
-            drain.spawn(follow(self.client.clone(), key.clone(), self.watched.clone(), wake, drain.clone()));
-            Watched { known: Known::Nothing, users: [].into(), drain }
-        });
-        watched.users.insert(user.clone());
-        watched.known.clone()
+    fn watch(&self, user: &Key, scope: Scope, name: &str) -> Result<Lookup<Arc<Secret>>, String> {
+        let known = {
+            let mut map = self.map();
+            let watched = map.entry(scope.clone()).or_insert_with(|| {
+                let drain = self.drain.child();
+                let (watches, wake) = (self.watches.clone(), self.wake.clone());
+                drain.spawn(follow(self.client.clone(), scope, watches, wake, drain.clone()));
+                Watched::new(drain)
+            });
+            watched.users.insert(user.clone(), name.to_owned());
+            watched.known(name)
+        };
+        match known {
+            Known::Nothing => Ok(Lookup::Unknown),
+            Known::Absent => Ok(Lookup::Absent),
+            Known::Refused(why) => Err(why),
+            Known::Present(secret) => Ok(Lookup::Found(secret)),
+        }
     }
 
-    fn map(&self) -> MutexGuard<'_, BTreeMap<Key, Watched>> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    fn map(&self) -> MutexGuard<'_, BTreeMap<Scope, Watched>> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -249,77 +252,19 @@ async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result
     tokio::time::timeout(CALL_TIMEOUT, call).await.map_err(late)?
 }
 
-async fn follow(
-    client: Client,
-    key: Key,
-    watched: Arc<Mutex<BTreeMap<Key, Watched>>>,
-    wake: Arc<dyn Fn(&Subject) + Send + Sync>,
-    drain: Drain,
-) {
-    let api = Api::<Secret>::namespaced(client, &key.namespace);
-    // A streamed list is a watch: the right to list Secrets is not needed.
-    let config = watcher::Config::default().streaming_lists().fields(&format!("metadata.name={}", key.name));
-    let events = watcher(api, config).backoff(Retry::default());
-    pin_mut!(events);
-    let (mut found, mut refused) = (None, None);
-    loop {
-        let event = tokio::select! {
-            biased;
-            () = drain.wait() => return,
-            event = events.next() => event,
-        };
-        let known = match event {
-            None => return,
-            Some(Ok(Event::Init)) => {
-                found = None;
-                continue;
-            }
-            Some(Ok(Event::InitApply(secret))) => {
-                found = Some(secret);
-                continue;
-            }
-            Some(Ok(Event::InitDone)) => found.take().map_or(Known::Absent, |secret| Known::Present(Arc::new(secret))),
-            Some(Ok(Event::Apply(secret))) => Known::Present(Arc::new(secret)),
-            Some(Ok(Event::Delete(_))) => Known::Absent,
-            Some(Err(error)) => match refusal(&key, &error) {
-                Some(why) if refused.get_or_insert_with(Instant::now).elapsed() >= PATIENCE => Known::Refused(why),
-                _ => continue,
-            },
-        };
-        if !matches!(known, Known::Refused(_)) {
-            refused = None;
-        }
-        if let Some(watched) = watched.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&key) {
-            watched.known = known;
-        }
-        wake(&Subject::Object(key.clone()));
-    }
-}
-
-fn refusal(key: &Key, error: &watcher::Error) -> Option<String> {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status,
-        error => {
-            warn!(%key, %error, "watching a Secret");
-            return None;
-        }
-    };
-    let hint = "bind the ClusterRole loopback-operator-secrets to the operator's ServiceAccount in that namespace";
-    (status.code == 403).then(|| format!("the operator may not read {key}; {hint}"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
         convert::Infallible,
         sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
     };
 
     use http::{Request, Response};
     use kube::client::Body;
+    use tokio::time::Instant;
 
-    use super::*;
+    use super::{follow::PATIENCE, *};
 
     /// An API server that refuses so many calls, shows a Secret with a token once, and is silent from then on.
     fn secrets(refusals: usize) -> Secrets {
