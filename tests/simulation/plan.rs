@@ -114,6 +114,11 @@ impl Deed {
             _ => None,
         }
     }
+
+    /// Whether the operator may lose a token by it.
+    pub fn bereaves(&self) -> bool {
+        matches!(self, Self::Revoke | Self::Narrow(_) | Self::DeleteSecret(_) | Self::Older | Self::DeleteNamespace)
+    }
 }
 
 /// What will be done, and when.

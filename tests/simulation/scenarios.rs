@@ -174,6 +174,20 @@ fn nothing_is_begun_through_a_binding_that_is_being_let_go() {
 }
 
 #[test]
+fn a_binding_that_waits_names_those_too_who_came_later() {
+    let life = [
+        (0, create("projectloadbalancers", "a")),
+        (5_000, Deed::DeleteBinding),
+        (10_000, create("projectdnszones", "a")),
+    ];
+    holds(script(&life, Vec::new()), |entries| {
+        let named = first(entries, "PATCH", "projectbindings/default/status", "ProjectDnsZone shop/a");
+        let at = named.map(|place| entries[place].at);
+        at.is_none_or(|at| at > 25 * SECOND).then(|| format!("named at {at:?}"))
+    });
+}
+
+#[test]
 fn a_binding_that_was_deleted_before_its_token_was_held_holds_it_for_its_users() {
     let rules = vec![
         rule(Duration::ZERO, "PATCH /api/v1/namespaces/shop/secrets/own", "", Fate::Code(500, None)),

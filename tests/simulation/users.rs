@@ -34,6 +34,8 @@ pub struct Users {
     copy: Kept,
     /// What administrators made, by kind and id.
     made: Vec<(usize, String)>,
+    /// Whether the operator may have lost a token that it needs.
+    bereft: bool,
 }
 
 impl Users {
@@ -42,7 +44,7 @@ impl Users {
         tokens.iter().for_each(|(_, text)| backend.watchman.canary(text));
         let (_, admin) = backend.admin().await;
         let copy = backend.kept();
-        Self { kube, backend, tokens, own: false, admin, copy, made: Vec::new() }
+        Self { kube, backend, tokens, own: false, admin, copy, made: Vec::new(), bereft: false }
     }
 
     /// The token that is lent.
@@ -60,6 +62,7 @@ impl Users {
     }
 
     async fn act(&mut self, deed: Deed) {
+        self.bereft |= deed.bereaves();
         match deed {
             Deed::Namespace => {
                 for (name, team) in [("loopback-system", "none"), (NAMESPACE, "shop")] {
@@ -237,9 +240,11 @@ impl Users {
         for deed in [Deed::Namespace, Deed::Backend] {
             self.act(deed).await;
         }
-        self.tokens = [self.backend.token("").await, self.backend.token("").await];
-        self.tokens.iter().for_each(|(_, text)| self.backend.watchman.canary(text));
-        self.write_tokens().await;
+        if self.bereft {
+            self.tokens = [self.backend.token("").await, self.backend.token("").await];
+            self.tokens.iter().for_each(|(_, text)| self.backend.watchman.canary(text));
+            self.write_tokens().await;
+        }
         self.attend().await;
     }
 

@@ -5,7 +5,7 @@ use hickory_proto::{
     rr::{DNSClass, Name, RData, Record, RecordType, rdata::NULL},
 };
 
-use super::zone::{Catalog, Found, RecordSet, SOA, Wanted, Zone, path};
+use super::zone::{Catalog, Found, Path, RecordSet, SOA, Wanted, Zone, path};
 
 /// What is not known to be taken may not be sent (RFC 1035 section 4.2.1).
 const PLAIN_LIMIT: u16 = 512;
@@ -114,8 +114,9 @@ fn fill(response: &mut Message, catalog: Option<&Catalog>, question: &Query) {
         Err(code) => return response.metadata.response_code = code,
     };
     let Some(catalog) = catalog else { return response.metadata.response_code = ResponseCode::ServFail };
-    match catalog.closest(&path(&question.name)) {
-        Some(zone) => look_up(response, catalog, zone, question.name.clone(), wanted),
+    let at = path(&question.name);
+    match catalog.closest(&at) {
+        Some(zone) => look_up(response, catalog, zone, question.name.clone(), at, wanted),
         // not ours; REFUSED rather than a referral to the root, which would be an amplifier
         None => response.metadata.response_code = ResponseCode::Refused,
     }
@@ -137,12 +138,11 @@ fn wanted(question: &Query) -> Result<Wanted, ResponseCode> {
     }
 }
 
-/// Follows aliases inside the zone (RFC 1034 section 4.3.2, step 3a).
-fn look_up(response: &mut Message, catalog: &Catalog, zone: &Zone, mut name: Name, wanted: Wanted) {
+/// Follows aliases inside the zone (RFC 1034 section 4.3.2, step 3a). `at` is the path of the name.
+fn look_up(response: &mut Message, catalog: &Catalog, zone: &Zone, mut name: Name, mut at: Path, wanted: Wanted) {
     response.metadata.authoritative = true;
     let mut visited = Vec::new();
     loop {
-        let at = path(&name);
         match zone.find(&at, wanted) {
             Found::Set(of, set) => return response.answers.extend(records(&name, of, set)),
             Found::Alias(set) => {
@@ -155,7 +155,7 @@ fn look_up(response: &mut Message, catalog: &Catalog, zone: &Zone, mut name: Nam
                 if !ours || visited.len() >= CHAIN_LIMIT || visited.contains(&next) {
                     return;
                 }
-                name = target.clone();
+                (name, at) = (target.clone(), next);
             }
             Found::NoData => return negative(response, zone),
             Found::NoName => {

@@ -360,6 +360,16 @@ fn users(engine: &Engine, key: &Key) -> Vec<Key> {
     users
 }
 
+impl Engine {
+    /// This object needs its binding from now on: one that is being deleted names it among those that it waits for.
+    pub(super) fn joined(&self, key: &Key, object: &DynamicObject) {
+        let binding = Key::new(KIND, &key.namespace, &self.binding_of(key, object));
+        if self.cache.get(&binding).is_some_and(|binding| deleting(&binding)) {
+            self.queue.add(binding, Trigger::Dependency);
+        }
+    }
+}
+
 /// A watch may be behind without anybody knowing, and who is left behind without the binding could not be deleted any more.
 async fn look_for_users(engine: &Engine, key: &Key) -> Result<(), WriteError> {
     for kind in engine.kinds() {

@@ -293,6 +293,7 @@ impl Work<'_> {
             return Ok(false);
         }
         let now = self.engine.writer.add_finalizer(self.key, &self.object).await.map_err(unwritten)?;
+        self.engine.joined(self.key, &now);
         // It is in the cache by now, so that its watch event is no news.
         self.unchanged(&now).inspect_err(|_| self.engine.queue.add(self.key.clone(), Trigger::User))?;
         self.object = now;

@@ -98,9 +98,7 @@ impl Work<'_> {
         let secret = match self.engine.secrets.ours(self.key, namespace, &export.name) {
             Ok(Lookup::Found(secret)) => Some(secret),
             Ok(Lookup::Absent) => None,
-            Ok(Lookup::Unknown) => {
-                return Err(Outcome::Unknown(Remark::new(Reason::Progressing, "Looking for the Secret")));
-            }
+            Ok(Lookup::Unknown) => return Err(looking()),
             Err(why) => return Err(Outcome::Stalled { why: Remark::new(Reason::SecretConflict, why), again: true }),
         };
         match next(secret.as_deref(), &self.owner.uid, delivery, &export) {
@@ -205,7 +203,11 @@ impl Work<'_> {
 
     fn unstored(&self, name: &str, problem: StoreProblem) -> Outcome {
         match problem {
-            StoreProblem::Exists => self.taken(name),
+            // It may be our own, made while a list of ours was under way: its own watch tells.
+            StoreProblem::Exists => match self.engine.secrets.named(self.key, &self.key.namespace, name) {
+                Ok(Lookup::Unknown) => looking(),
+                _ => conflict(&self.key.namespace, name),
+            },
             StoreProblem::Failed(message) => failed(&message),
         }
     }
@@ -224,6 +226,10 @@ pub(super) enum StoreProblem {
     Exists,
     /// Anything else, for people.
     Failed(String),
+}
+
+fn looking() -> Outcome {
+    Outcome::Unknown(Remark::new(Reason::Progressing, "Looking for the Secret"))
 }
 
 fn conflict(namespace: &str, name: &str) -> Outcome {
