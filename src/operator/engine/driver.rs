@@ -286,8 +286,7 @@ impl Work<'_> {
         }
     }
 
-    /// Makes sure that our finalizer is stored before the first write to the backend. Whether that took a call, whose answer
-    /// was as this pass has the resource.
+    /// Our finalizer is stored before the first write to the backend. Whether that took a call; the resource did not change.
     pub(super) async fn ensure_finalizer(&mut self) -> Result<bool, Outcome> {
         if has_finalizer(&self.object) {
             return Ok(false);
