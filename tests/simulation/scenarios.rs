@@ -275,6 +275,23 @@ fn an_edit_that_is_seen_first_in_the_answer_to_any_write_is_acted_upon() {
     });
 }
 
+#[test]
+fn a_parent_goes_when_an_administrator_deletes_what_kept_it() {
+    let child = Wish::plain("monitoringconditions", "c0");
+    let life = [
+        (0, create("monitoringobjects", "a")),
+        (1_000, Deed::Create(child.clone())),
+        (5_000, delete("monitoringobjects", "a")),
+        (7_000, Deed::Force(child.kind, child.name)),
+        (10_000, Deed::DriftAway(0)),
+    ];
+    holds(script(&life, Vec::new()), |entries| {
+        let at = first(entries, "PATCH", "monitoringobjects/a", LET_GO).map(|place| entries[place].at);
+        let refused = entries.iter().any(|entry| entry.verb == "DELETE" && entry.status == 409);
+        (!refused || at.is_none_or(|at| at > 20 * SECOND)).then(|| format!("refused: {refused}, let go at {at:?}"))
+    });
+}
+
 /// A load balancer that its token may not change any more.
 fn denied(rules: Vec<Rule>) -> Script {
     let edit = Wish { variant: 1, ..Wish::plain("projectloadbalancers", "a") };

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     Engine,
+    cache::Subject,
     common::{Common, deleting, has_finalizer, owner, uid},
     connections::Connection,
     driver::{Work, unwritten},
@@ -132,9 +133,22 @@ impl Work<'_> {
             Ok(Some(held)) => self.waiting(&held),
             // One that came between the look at the children and the call: its end is what wakes us.
             Err(outcome) => match self.engine.children(self.key) {
-                children if children.is_empty() => outcome,
+                children if children.is_empty() => {
+                    self.note_children();
+                    outcome
+                }
                 children => Outcome::Deleting(in_use(&children)),
             },
+        }
+    }
+
+    /// What is under it in the backend without a resource here keeps it too: the pass comes again when that goes.
+    fn note_children(&self) {
+        let Some(held) = self.held() else { return };
+        for kind in self.engine.child_kinds(&self.key.kind).filter_map(|kind| self.engine.kinds.get(kind)) {
+            let note = |child: &Arc<RawObject>| self.engine.cache.note(self.key, Subject::Remote(child.id.clone()));
+            let under = |child: &&Arc<RawObject>| child.parent.as_ref() == Some(&held.id);
+            self.link.look(|mirror| mirror.all(kind.collection).filter(under).for_each(note));
         }
     }
 
