@@ -21,7 +21,7 @@ use crate::{
 
 /// Plans of a full run besides those of every run, of each class: a sample that meets each call and each fault, and with all else
 /// that a full run does takes an hour. Another `FAULT_OFFSET` takes others.
-const FULL: [(Class, usize); 3] = [(Class::Call, 1_200), (Class::Opening, 100), (Class::Event, 200)];
+const FULL: [(Class, usize); 3] = [(Class::Call, 720), (Class::Opening, 60), (Class::Event, 120)];
 /// The calls of the largest workload are alike, and each of its runs takes ten times as long: full runs do so many times as much
 /// of it as every run does.
 const LARGEST: usize = 2;

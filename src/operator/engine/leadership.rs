@@ -37,7 +37,7 @@ pub struct Settings {
     /// Who we are; unlike any other process, also the one before a restart.
     pub identity: String,
     /// How long others wait for a sign of life before they take over, at least [`SHORTEST`]. It is renewed each third of
-    /// this, and who could not renew it for two thirds stops.
+    /// this, and who could not renew it for five sixths stops: a slow API server is no reason to, and others count from later.
     pub duration: Duration,
 }
 
@@ -47,7 +47,7 @@ impl Settings {
     }
 
     fn deadline(&self) -> Duration {
-        self.duration * 2 / 3
+        self.duration * 5 / 6
     }
 }
 

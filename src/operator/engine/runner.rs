@@ -36,6 +36,10 @@ use crate::{
 
 /// A status that says "working" waits this long: mostly it is over by then.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// And as long as so many writes take at present, within bounds: what it waits for waits for the API server too, which one more
+/// write would only slow down.
+const WRITES: u32 = 4;
+const MORE_PATIENCE: Duration = Duration::from_secs(9);
 /// A status that says in other words why a deletion waits is stored at most this often.
 const REST: Duration = Duration::from_secs(10);
 /// Pause before something outside the spec, that a person must mend, is tried again: this long and up to twice as much more.
@@ -266,7 +270,8 @@ fn patience(engine: &Engine, key: &Key, before: &Before<'_>, conclusion: &Conclu
     engine.memory(key, |memory| {
         let hasty = if conclusion.hasty {
             let since = *memory.working_since.get_or_insert_with(Instant::now);
-            PATIENCE.saturating_sub(since.elapsed())
+            let patience = PATIENCE + (engine.writer.pace() * WRITES).min(MORE_PATIENCE);
+            patience.saturating_sub(since.elapsed())
         } else {
             memory.working_since = None;
             Duration::ZERO

@@ -1,7 +1,14 @@
 //! All writes to Kubernetes, and the reads that no watch answers. Each is bounded in time; a write names the UID that it
 //! means, and folds its answer into the cache.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use json_patch::{AddOperation, PatchOperation, TestOperation, jsonptr::PointerBuf};
 use kube::{
@@ -9,6 +16,7 @@ use kube::{
     api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{
     cache::{Cache, trimmed},
@@ -45,6 +53,24 @@ pub struct Writer {
     client: Client,
     cache: Arc<Cache>,
     resources: Arc<BTreeMap<String, ApiResource>>,
+    pace: Arc<Pace>,
+}
+
+/// How long the API server takes for a write at present, in microseconds: a mean in which older ones count less and less.
+#[derive(Default)]
+struct Pace(AtomicU64);
+
+impl Pace {
+    fn took(&self, time: Duration) {
+        let took = u64::try_from(time.as_micros()).unwrap_or(u64::MAX) / 8;
+        // Of two at once one may be lost: it is a mean.
+        let mean = self.0.load(Ordering::Relaxed);
+        self.0.store(mean - mean / 8 + took, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
 }
 
 impl Writer {
@@ -52,7 +78,7 @@ impl Writer {
     #[must_use]
     pub fn new(client: Client, cache: Arc<Cache>, resources: impl IntoIterator<Item = ApiResource>) -> Self {
         let resources = resources.into_iter().map(|resource| (resource.kind.clone(), resource)).collect();
-        Self { client, cache, resources: Arc::new(resources) }
+        Self { client, cache, resources: Arc::new(resources), pace: Arc::default() }
     }
 
     /// An object as the API server has it now, whatever watches have shown.
@@ -127,7 +153,7 @@ impl Writer {
     ) -> Result<Arc<DynamicObject>, WriteError> {
         let api = self.api(key)?;
         let (parameters, patch) = (PatchParams::default(), Patch::<Value>::Json(status_stored(object, status)));
-        let stored = trimmed(Arc::new(bounded(api.patch_status(&key.name, &parameters, &patch)).await?));
+        let stored = trimmed(Arc::new(self.timed(api.patch_status(&key.name, &parameters, &patch)).await?));
         self.fold(key, stored.clone());
         Ok(stored)
     }
@@ -137,13 +163,25 @@ impl Writer {
         let api = self.api(key)?;
         let parameters = PatchParams::default();
         let patch = Patch::<Value>::Json(patch);
-        let object = match bounded(api.patch(&key.name, &parameters, &patch)).await {
+        let object = match self.timed(api.patch(&key.name, &parameters, &patch)).await {
             // a `test` that does not hold
             Err(WriteError::Refused(_)) => return Err(WriteError::Changed),
             answer => trimmed(Arc::new(answer?)),
         };
         self.fold(key, object.clone());
         Ok(object)
+    }
+
+    /// How long the API server takes for a write at present.
+    pub fn pace(&self) -> Duration {
+        self.pace.now()
+    }
+
+    async fn timed<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, WriteError> {
+        let began = Instant::now();
+        let answer = bounded(call).await;
+        self.pace.took(began.elapsed());
+        answer
     }
 
     fn fold(&self, key: &Key, object: Arc<DynamicObject>) {

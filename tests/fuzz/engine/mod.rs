@@ -8,7 +8,7 @@
 //! | `LOOPBACK_FUZZ_SEED` | other inputs |
 //! | `LOOPBACK_FUZZ_FILE` | this file alone, to its parser alone |
 //! | `LOOPBACK_FUZZ_KEEP` | inputs of new classes are stored in the corpus |
-//! | `LOOPBACK_TESTS_FULL` | twenty-five times as many inputs |
+//! | `LOOPBACK_TESTS_FULL` | ten times as many inputs |
 
 mod memory;
 mod mutate;
@@ -37,7 +37,7 @@ const LENGTH: usize = 1 << 17;
 /// Failures after which a run ends.
 const FAILURES: usize = 5;
 /// How many times as many inputs a full run has.
-const FULL: u64 = 25;
+const FULL: u64 = 10;
 
 /// One parser under test.
 pub struct Fuzz<'a> {
