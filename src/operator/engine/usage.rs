@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::outcome::{Before, Finding};
 
 /// Fields of a status with such numbers, and the time between two writes of a status for them alone.
-const FIELDS: [(&str, Duration); 2] = [("usage", Duration::from_secs(600)), ("records", Duration::from_secs(30))];
+const FIELDS: [(&str, Duration); 2] = [("usage", Duration::from_secs(600)), ("records", Duration::from_secs(10))];
 /// A move of usage by less than this part is none.
 const PART: u64 = 100;
 
