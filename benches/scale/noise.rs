@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bulk::alone,
-    ground::{DOMAIN, Site, namespace},
+    floor,
+    ground::{DOMAIN, Ground, Site, declare, namespace},
     load::Item,
     table::{Bound, Table, quantile},
     watch::Watcher,
@@ -31,52 +32,65 @@ fn failing(number: usize) -> Item {
 }
 
 /// One object alone beside neighbours that fail, held against one without them: in turn, because the machine is not always the
-/// same, and of each the round in the middle.
+/// same, and of each the round in the middle. What the edits themselves cost the API server, the floor beside them shows.
 pub async fn measure(site: &Site, table: &mut Table) {
+    {
+        let ground = Ground::start().await;
+        let _operator = floor::start(&ground);
+        let (quiet, beside, edits) = beside(&ground).await;
+        let most = Bound::Times(1.5, quiet.as_secs_f64());
+        table.time(format!("the floor beside an object that had {edits} edits, p99"), beside, most);
+    }
+    let (quiet, noisy, edits) = beside(&site.ground).await;
+    let most = Bound::Times(1.5, quiet.as_secs_f64());
+    table.time(format!("one object beside one that fails and had {edits} edits, p99"), noisy, most);
+    site.declare(&(1..=FAILING).map(failing).collect::<Vec<_>>()).await;
+    let mut many = Vec::new();
+    for _ in 0..ROUNDS {
+        many.push(one(&site.ground).await);
+    }
+    table.time(format!("one object beside {FAILING} that fail, p99"), quantile(&mut many, 0.5), most);
+}
+
+/// The same without an object that is edited all the time and beside one, and how many edits that had.
+async fn beside(ground: &Ground) -> (Duration, Duration, usize) {
     let first = failing(0);
-    site.declare(std::slice::from_ref(&first)).await;
+    declare(ground, std::slice::from_ref(&first)).await;
     let (mut quiet, mut noisy, mut all) = (Vec::new(), Vec::new(), 0);
     for _ in 0..ROUNDS {
-        quiet.push(one(site).await);
+        quiet.push(one(ground).await);
         let stop = CancellationToken::new();
-        let (edits, beside) = tokio::join!(edit(site, &first, &stop), async {
-            let beside = one(site).await;
+        let (edits, beside) = tokio::join!(edit(ground, &first, &stop), async {
+            let beside = one(ground).await;
             stop.cancel();
             beside
         });
         noisy.push(beside);
         all += edits;
     }
-    let most = Bound::Times(1.5, quantile(&mut quiet, 0.5).as_secs_f64());
-    table.time(format!("one object beside one that fails and had {all} edits, p99"), quantile(&mut noisy, 0.5), most);
-    site.declare(&(1..=FAILING).map(failing).collect::<Vec<_>>()).await;
-    let mut many = Vec::new();
-    for _ in 0..ROUNDS {
-        many.push(one(site).await);
-    }
-    table.time(format!("one object beside {FAILING} that fail, p99"), quantile(&mut many, 0.5), most);
+    (quantile(&mut quiet, 0.5), quantile(&mut noisy, 0.5), all)
 }
 
 /// 99 of 100 single objects are Ready after this.
-async fn one(site: &Site) -> Duration {
-    let mut watcher = Watcher::start(&site.ground);
+async fn one(ground: &Ground) -> Duration {
+    let mut watcher = Watcher::start(ground);
     // Those that are there already are seen first.
-    let there = present(site).await;
+    let there = present(ground).await;
     watcher.until(there).await;
-    alone(&site.ground, &mut watcher, there).await.1
+    alone(ground, &mut watcher, there).await.1
 }
 
-async fn present(site: &Site) -> usize {
+async fn present(ground: &Ground) -> usize {
     let mut count = 0;
     for kind in crate::load::KINDS {
-        let objects = site.ground.all(kind).list(&Default::default()).await.unwrap();
+        let objects = ground.all(kind).list(&Default::default()).await.unwrap();
         count += objects.iter().filter(|object| crate::watch::is_ready(object)).count();
     }
     count
 }
 
-async fn edit(site: &Site, item: &Item, stop: &CancellationToken) -> usize {
-    let api = site.ground.api(item.kind, &item.namespace);
+async fn edit(ground: &Ground, item: &Item, stop: &CancellationToken) -> usize {
+    let api = ground.api(item.kind, &item.namespace);
     let mut clock = interval(EDITS);
     clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut edits = 0;

@@ -98,6 +98,8 @@ impl Work<'_> {
         let secret = match self.engine.secrets.ours(self.key, namespace, &export.name) {
             Ok(Lookup::Found(secret)) => Some(secret),
             Ok(Lookup::Absent) => None,
+            // An API server takes a second to say that there is none. It is made, which changes none that is there.
+            Ok(Lookup::Unknown) if delivery.pending => None,
             Ok(Lookup::Unknown) => return Err(looking()),
             Err(why) => return Err(Outcome::Stalled { why: Remark::new(Reason::SecretConflict, why), again: true }),
         };

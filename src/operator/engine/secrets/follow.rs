@@ -70,7 +70,10 @@ impl Intake {
         }
         match event {
             Event::Init => self.found.clear(),
-            Event::InitApply(secret) => self.found.push(secret),
+            Event::InitApply(secret) => {
+                self.found.push(secret.clone());
+                self.change(|watched| watched.early(secret));
+            }
             Event::InitDone => {
                 let found = std::mem::take(&mut self.found);
                 self.change(|watched| watched.list(found));

@@ -266,8 +266,9 @@ mod tests {
 
     use super::{follow::PATIENCE, *};
 
-    /// An API server that refuses so many calls, shows a Secret with a token once, and is silent from then on.
-    fn secrets(refusals: usize) -> Secrets {
+    /// An API server that refuses so many calls, shows a Secret with a token once, and is silent from then on. Its list ends, or
+    /// does not.
+    fn secrets(refusals: usize, ends: bool) -> Secrets {
         let calls = Arc::new(AtomicUsize::new(0));
         let server = tower::service_fn(move |_: Request<Body>| {
             let call = calls.fetch_add(1, Ordering::Relaxed);
@@ -284,7 +285,7 @@ mod tests {
                 let events = [json!({"type": "ADDED", "object": secret}), json!({"type": "BOOKMARK", "object": end})];
                 let (code, text) = match call < refusals {
                     true => (403, refusal.to_string()),
-                    false => (200, events.map(|event| format!("{event}\n")).concat()),
+                    false => (200, events[..1 + usize::from(ends)].iter().map(|event| format!("{event}\n")).collect()),
                 };
                 let mut answer = Response::new(Body::from(text.into_bytes()));
                 *answer.status_mut() = http::StatusCode::from_u16(code).unwrap();
@@ -294,8 +295,8 @@ mod tests {
         Secrets::new(Client::new(server, "default"), Arc::new(|_| {}), Drain::new())
     }
 
-    async fn first_word(refusals: usize) -> (Result<Lookup<Token>, String>, Duration) {
-        let (secrets, began) = (secrets(refusals), Instant::now());
+    async fn first_word(refusals: usize, ends: bool) -> (Result<Lookup<Token>, String>, Duration) {
+        let (secrets, began) = (secrets(refusals, ends), Instant::now());
         loop {
             match secrets.token(&Key::new("K", "n", "reader"), "n", "s", "token") {
                 Ok(Lookup::Unknown) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -306,10 +307,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refusal_is_believed_when_it_lasts() {
-        let (word, _) = first_word(4).await;
+        let (word, _) = first_word(4, true).await;
         assert!(matches!(word, Ok(Lookup::Found(_))), "an API server that knows no roles yet is not asked for long");
-        let (word, took) = first_word(usize::MAX).await;
+        let (word, took) = first_word(usize::MAX, true).await;
         assert!(word.is_err_and(|why| why.contains("may not read")));
         assert!((PATIENCE..3 * PATIENCE).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_there_is_known_before_the_list_ends() {
+        let (word, took) = first_word(0, false).await;
+        assert!(matches!(word, Ok(Lookup::Found(_))) && took < Duration::from_secs(1), "{took:?}");
     }
 }

@@ -112,6 +112,16 @@ impl Watched {
         names
     }
 
+    /// One was shown by a list under way; whose readers have news. An API server takes a second to end the first list.
+    pub(super) fn early(&mut self, secret: Secret) -> Vec<String> {
+        if self.listed {
+            return Vec::new();
+        }
+        let name = secret.name_any();
+        self.take(Arc::new(secret));
+        vec![name]
+    }
+
     /// One was shown.
     pub(super) fn take(&mut self, secret: Arc<Secret>) {
         let known = self.secrets.get(&secret.name_any());
