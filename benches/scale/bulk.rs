@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    counts::{changes, grown, processor, writes},
+    counts::{busy, changes, grown, processor, writes},
     floor,
     ground::{Ground, NAMESPACES, Site, declare, namespace},
     load::{Item, balancer, items},
@@ -22,6 +22,8 @@ pub struct Floor {
     pub bulk: Duration,
     /// Half of single objects, and 99 of 100.
     pub alone: (Duration, Duration),
+    /// Processor time for all of them, whoever used it.
+    pub busy: Duration,
 }
 
 /// Measures it.
@@ -30,9 +32,11 @@ pub async fn floor(count: usize) -> Floor {
     let operator = floor::start(&ground);
     let mut watcher = Watcher::start(&ground);
     let alone = alone(&ground, &mut watcher, 0).await;
+    let before = busy();
     let bulk = bulk(&ground, &mut watcher, &items(count), ALONE).await;
+    let busy = busy() - before;
     drop(operator);
-    Floor { bulk, alone }
+    Floor { bulk, alone, busy }
 }
 
 /// Declares all at once; how long until all are Ready. So many were before.
@@ -67,12 +71,14 @@ pub async fn product(count: usize, delay: u64, floor: &Floor, table: &mut Table)
     let late = if delay == 0 { String::new() } else { format!(", backend {delay} ms late") };
     let (p50, p99) = alone(&site.ground, &mut watcher, 0).await;
     let (api, backend, passes) = (site.api_calls().await, site.backend_calls().await, site.passes().await);
-    let cpu = [site.operator.id(), site.backend.id()].map(processor);
+    let (cpu, before) = ([site.operator.id(), site.backend.id()].map(processor), busy());
     let took = bulk(&site.ground, &mut watcher, &items(count), ALONE).await;
+    let all = busy() - before;
     let cpu = [site.operator.id(), site.backend.id()].into_iter().zip(cpu).map(|(id, before)| processor(id) - before);
     let cpu: Vec<f64> = cpu.map(|time| time.as_secs_f64() * 1e6 / count as f64).collect();
     let most = if delay == 0 { 1.3 } else { 2.0 };
     table.time(format!("{count} objects, apply to Ready{late}"), took, Bound::Times(most, floor.bulk.as_secs_f64()));
+    table.time(format!("processor time of {count} objects{late}"), all, Bound::Times(most, floor.busy.as_secs_f64()));
     if delay == 0 {
         table.time(format!("one object, p50{late}"), p50, Bound::Times(2.0, floor.alone.0.as_secs_f64()));
         table.time(format!("one object, p99{late}"), p99, Bound::Times(4.0, floor.alone.1.as_secs_f64()));
