@@ -93,6 +93,7 @@ pub(super) fn stand(
     let contest = Contest {
         api: Api::namespaced(client, &settings.namespace),
         candidate: Candidate::new(&settings.identity, settings.duration),
+        mine: None,
         settings,
         world,
         metrics,
@@ -106,6 +107,8 @@ pub(super) fn stand(
 struct Contest {
     api: Api<Lease>,
     candidate: Candidate,
+    /// The Lease as our last write left it.
+    mine: Option<Lease>,
     settings: Settings,
     world: World,
     metrics: Metrics,
@@ -200,28 +203,43 @@ impl Contest {
         }
     }
 
-    /// Reads the Lease, and takes or renews it when that is due. Says whether it is ours; `None`: not known.
+    /// Takes or renews the Lease when that is due. Says whether it is ours; `None`: not known.
     async fn round(&mut self) -> kube::Result<Option<bool>> {
+        // While nobody else writes it, it is as we left it: a leader reads nothing.
+        if let Some(lease) = self.mine.take()
+            && let Some(ours) = self.stored(lease).await?
+        {
+            return Ok(Some(ours));
+        }
         let lease = self.api.get_opt(&self.settings.name).await?;
         let step = self.candidate.next(lease.as_ref(), Instant::now());
-        let written = match (step, lease) {
-            (Step::Wait(_), _) => return Ok(Some(false)),
+        match (step, lease) {
+            (Step::Wait(_), _) => Ok(Some(false)),
             (Step::Take, None) => {
                 let lease = self.candidate.made(&self.settings.name, self.world.now());
-                self.api.create(&PostParams::default(), &lease).await
+                let answer = self.api.create(&PostParams::default(), &lease).await;
+                self.answered(answer)
             }
-            (Step::Take | Step::Renew, Some(lease)) => {
-                let lease = self.candidate.taken(lease, self.world.now());
-                self.api.replace(&self.settings.name, &PostParams::default(), &lease).await
-            }
-            (Step::Renew, None) => return Ok(None),
-        };
-        match written {
+            (Step::Take | Step::Renew, Some(lease)) => self.stored(lease).await,
+            (Step::Renew, None) => Ok(None),
+        }
+    }
+
+    /// Puts our name and the time on the Lease as it was; `None` when it is another by now.
+    async fn stored(&mut self, lease: Lease) -> kube::Result<Option<bool>> {
+        let lease = self.candidate.taken(lease, self.world.now());
+        let answer = self.api.replace(&self.settings.name, &PostParams::default(), &lease).await;
+        self.answered(answer)
+    }
+
+    fn answered(&mut self, answer: kube::Result<Lease>) -> kube::Result<Option<bool>> {
+        match answer {
             Ok(lease) => {
                 self.candidate.saw(&lease, Instant::now());
+                self.mine = Some(lease);
                 Ok(Some(true))
             }
-            // Somebody was faster; the next round sees who.
+            // Somebody was faster; who it was, the Lease tells when it is read.
             Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => Ok(None),
             Err(error) => Err(error),
         }
