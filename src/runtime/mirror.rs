@@ -59,8 +59,8 @@ pub struct Mirror {
     objects: BTreeMap<Place, Arc<RawObject>>,
     /// (cluster, uid) to place.
     owners: BTreeMap<(String, String), Place>,
-    /// Name of the owning resource to places: a resource that was re-created finds what its predecessor left.
-    names: BTreeMap<OwnerName, BTreeSet<Place>>,
+    /// Name of the owning resource to places, in order and mostly one: a resource that was re-created finds what its predecessor left.
+    names: BTreeMap<OwnerName, Vec<Place>>,
     graves: Graves,
     source: Option<Source>,
     cursor: Option<Cursor>,
@@ -231,7 +231,10 @@ impl Mirror {
         if old != owner {
             self.disown(&place, old.as_ref());
             if let Some(owner) = &owner {
-                self.names.entry(name_of(owner)).or_default().insert(place.clone());
+                let places = self.names.entry(name_of(owner)).or_default();
+                if let Err(at) = places.binary_search(&place) {
+                    places.insert(at, place.clone());
+                }
             }
         }
         Some(notice(place, old, owner))
@@ -257,7 +260,7 @@ impl Mirror {
         }
         let name = name_of(owner);
         if let Some(places) = self.names.get_mut(&name) {
-            places.remove(place);
+            places.retain(|one| one != place);
             if places.is_empty() {
                 self.names.remove(&name);
             }

@@ -321,6 +321,23 @@ fn what_a_status_says_is_told_once_although_its_answer_is_lost() {
 }
 
 #[test]
+fn who_fails_and_is_edited_all_the_time_is_told_of_seldom() {
+    let edit = |number: u64| {
+        let wish = Wish { variant: 1 + number % 2, ..Wish::plain("projectloadbalancers", "a") };
+        (20 * number, Deed::Edit(wish))
+    };
+    let mut script = denied(Vec::new());
+    script.deeds.extend((1_000..1_100).map(edit).map(|(at, deed)| (Duration::from_millis(at), deed)));
+    holds(script, |entries| {
+        let status = |entry: &&Entry| {
+            entry.who == OPERATOR && entry.at > 19 * SECOND && entry.path.ends_with("projectloadbalancers/a/status")
+        };
+        let writes = entries.iter().filter(status).count();
+        (!(1..=5).contains(&writes)).then(|| format!("{writes} writes of its status"))
+    });
+}
+
+#[test]
 fn an_event_that_is_not_answered_is_sent_again_and_told_once() {
     let fates = [
         Fate::Refused,

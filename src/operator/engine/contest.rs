@@ -41,21 +41,27 @@ impl Turn {
 /// The intent that the backend last took from us.
 #[derive(Debug)]
 pub(super) struct Reached {
-    /// What it is; null when it will not stay.
-    pub(super) intent: Value,
+    /// Of it, for the memory of very many objects; none when it will not stay.
+    print: Option<u64>,
     turn: Turn,
 }
 
 impl Reached {
-    /// What is remembered once the backend has taken `intent`.
-    pub(super) fn next(last: Option<&Self>, intent: Value) -> Self {
-        let turn = Turn::next(last.filter(|last| last.intent == intent).map(|last| &last.turn));
-        Self { intent, turn }
+    /// What is remembered once the backend has taken `intent`; `None`: what it took will not stay.
+    pub(super) fn next(last: Option<&Self>, intent: Option<&Value>) -> Self {
+        let print = intent.map(hashed);
+        let turn = Turn::next(last.filter(|last| last.print == print).map(|last| &last.turn));
+        Self { print, turn }
+    }
+
+    /// Whether it is this one.
+    pub(super) fn is(&self, intent: &Value) -> bool {
+        self.print == Some(hashed(intent))
     }
 
     /// How much longer `intent` waits while the backend has another.
     pub(super) fn pause(&self, intent: &Value) -> Duration {
-        if self.intent == *intent { self.turn.pause() } else { Duration::ZERO }
+        if self.is(intent) { self.turn.pause() } else { Duration::ZERO }
     }
 }
 
@@ -91,6 +97,12 @@ impl Told {
 }
 
 /// Of what we say in a status: what others keep among the conditions is theirs.
+fn hashed(value: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
 fn print(status: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     for (name, value) in status.as_object().into_iter().flatten() {
@@ -134,18 +146,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_changed_in_the_backend_again_and_again_is_repaired_more_and_more_slowly() {
         let (intent, other) = (json!({"port": 1}), json!({"port": 2}));
-        let mut reached = Reached::next(None, intent.clone());
+        let mut reached = Reached::next(None, Some(&intent));
         let mut pauses = Vec::new();
         for _ in 0..5 {
             let pause = reached.pause(&intent);
             tokio::time::advance(pause).await;
             pauses.push(pause.as_secs());
-            reached = Reached::next(Some(&reached), intent.clone());
+            reached = Reached::next(Some(&reached), Some(&intent));
         }
         assert_eq!(pauses, [0, 1, 2, 4, 8]);
         assert_eq!(reached.pause(&other), Duration::ZERO, "a new intent is sent at once");
         tokio::time::advance(CALM).await;
-        reached = Reached::next(Some(&reached), intent.clone());
+        reached = Reached::next(Some(&reached), Some(&intent));
         assert_eq!(reached.pause(&intent), Duration::ZERO, "it had stood for long");
     }
 

@@ -159,7 +159,7 @@ impl Work<'_> {
                 self.contested(&wanted, &change)?;
                 self.apply(&change).await?;
                 // What follows a removal of our own is no repair: the intent counts as one that was never reached.
-                let reached = if matches!(change, Change::Remove { .. }) { Value::Null } else { wanted.intent.clone() };
+                let reached = Some(&wanted.intent).filter(|_| !matches!(change, Change::Remove { .. }));
                 self.engine.memory(self.key, |memory| {
                     memory.reached = Some(Reached::next(memory.reached.as_ref(), reached));
                 });
@@ -204,7 +204,7 @@ impl Work<'_> {
         if status.get("observedGeneration").and_then(Value::as_i64) != Some(generation(&self.object)) {
             return None;
         }
-        let other = |reached: &Reached| reached.intent != wanted.intent;
+        let other = |reached: &Reached| !reached.is(&wanted.intent);
         if self.engine.memory(self.key, |memory| memory.reached.as_ref().is_some_and(other)) {
             return None;
         }

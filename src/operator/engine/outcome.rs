@@ -140,6 +140,8 @@ pub struct Conclusion {
     pub hasty: bool,
     /// Whether it only says in other words why the deletion waits: many children that go make many of these.
     pub reworded: bool,
+    /// Whether it was stalled before and still is: one that fails and is edited all the time makes many of these.
+    pub restated: bool,
     /// What to tell once the status is stored.
     pub events: Vec<Note>,
     /// What to tell in any case: it happened in this pass, and no later one knows of it.
@@ -200,6 +202,7 @@ pub fn conclude(before: &Before<'_>, finding: &Finding) -> Conclusion {
             _ => false,
         },
         reworded: matches!(&finding.outcome, Outcome::Deleting(why) if waits_already(before, &old, why)),
+        restated: matches!(finding.outcome, Outcome::Stalled { .. }) && is_true(before.status, ConditionType::Stalled),
         next: next(&finding.outcome),
         usage_in,
         status,
@@ -453,6 +456,17 @@ mod tests {
             assert_eq!(later.status, None);
             assert!(!later.hasty, "silence uses up no patience");
         }
+    }
+
+    #[test]
+    fn what_is_stalled_still_is_no_news_that_cannot_wait() {
+        let stalled = || Outcome::Stalled { why: Remark::new(Reason::Refused, "no"), again: true };
+        let first = run(&default_status(), 1, stalled());
+        assert!(first.status.is_some() && !first.restated);
+        let status = first.status.unwrap();
+        let second = run(&status, 2, stalled());
+        assert!(second.status.is_some() && second.restated);
+        assert!(!run(&status, 2, ready()).restated);
     }
 
     #[test]

@@ -40,8 +40,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// write would only slow down.
 const WRITES: u32 = 4;
 const MORE_PATIENCE: Duration = Duration::from_secs(9);
-/// A status that says in other words why a deletion waits is stored at most this often.
+/// A status that says in other words why a deletion waits is stored at most this often; one that says once more that something is
+/// wrong, at most so often.
 const REST: Duration = Duration::from_secs(10);
+const SHORT_REST: Duration = Duration::from_secs(1);
 /// Pause before something outside the spec, that a person must mend, is tried again: this long and up to twice as much more.
 const SLOWLY: Duration = Duration::from_secs(300);
 
@@ -278,7 +280,11 @@ fn patience(engine: &Engine, key: &Key, before: &Before<'_>, conclusion: &Conclu
         };
         let told = memory.told.as_ref();
         let contested = told.map_or(Duration::ZERO, |told| told.pause(before.generation, before.status));
-        let rest = if conclusion.reworded { REST } else { Duration::ZERO };
+        let rest = match conclusion {
+            Conclusion { reworded: true, .. } => REST,
+            Conclusion { restated: true, .. } => SHORT_REST,
+            _ => Duration::ZERO,
+        };
         let rests = told.map_or(Duration::ZERO, |told| rest.saturating_sub(told.age()));
         let left = hasty.max(contested).max(rests);
         (conclusion.status.is_some() && !left.is_zero()).then_some(left)
