@@ -460,11 +460,11 @@ mod tests {
 
     #[test]
     fn what_is_stalled_still_is_no_news_that_cannot_wait() {
-        let stalled = || Outcome::Stalled { why: Remark::new(Reason::Refused, "no"), again: true };
-        let first = run(&default_status(), 1, stalled());
+        let stalled = |what: &str| Outcome::Stalled { why: Remark::new(Reason::Refused, what), again: true };
+        let first = run(&default_status(), 1, stalled("no"));
         assert!(first.status.is_some() && !first.restated);
         let status = first.status.unwrap();
-        let second = run(&status, 2, stalled());
+        let second = run(&status, 2, stalled("still no"));
         assert!(second.status.is_some() && second.restated);
         assert!(!run(&status, 2, ready()).restated);
     }
