@@ -41,7 +41,7 @@ impl Turn {
 /// The intent that the backend last took from us.
 #[derive(Debug)]
 pub(super) struct Reached {
-    /// Of it, for the memory of very many objects; none when it will not stay.
+    /// A hash of it, because there are very many; none when it will not stay.
     print: Option<u64>,
     turn: Turn,
 }
@@ -96,13 +96,13 @@ impl Told {
     }
 }
 
-/// Of what we say in a status: what others keep among the conditions is theirs.
 fn hashed(value: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
 }
 
+/// Of what we say in a status: what others keep among the conditions is theirs.
 fn print(status: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     for (name, value) in status.as_object().into_iter().flatten() {

@@ -134,7 +134,9 @@ impl Work<'_> {
             // One that came between the look at the children and the call: its end is what wakes us.
             Err(outcome) => match self.engine.children(self.key) {
                 children if children.is_empty() => {
-                    self.note_children();
+                    if matches!(&outcome, Outcome::Stalled { why, .. } if why.reason == Reason::InUse) {
+                        self.note_children();
+                    }
                     outcome
                 }
                 children => Outcome::Deleting(in_use(&children)),
