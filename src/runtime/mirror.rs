@@ -56,11 +56,11 @@ pub enum Step {
 /// A copy of one project's objects.
 #[derive(Debug, Default)]
 pub struct Mirror {
-    objects: BTreeMap<Place, Arc<RawObject>>,
+    objects: BTreeMap<Place, Kept>,
     /// (cluster, uid) to place.
     owners: BTreeMap<(String, String), Place>,
-    /// Name of the owning resource to places, in order and mostly one: a resource that was re-created finds what its predecessor left.
-    names: BTreeMap<OwnerName, Vec<Place>>,
+    /// In the order of the owners' names: a resource that was re-created finds what its predecessor left.
+    names: BTreeSet<(Arc<Owner>, Place)>,
     graves: Graves,
     source: Option<Source>,
     cursor: Option<Cursor>,
@@ -71,11 +71,39 @@ pub struct Mirror {
     weight: usize,
 }
 
-/// Cluster, kind, namespace and name of an owner, whatever its UID.
-type OwnerName = (String, String, String, String);
+/// An object as text. Most are looked at rarely, and parsed they take five times the memory.
+#[derive(Debug)]
+struct Kept {
+    revision: Revision,
+    owner: Option<Arc<Owner>>,
+    text: Box<str>,
+}
 
-fn name_of(owner: &Owner) -> OwnerName {
-    (owner.cluster.clone(), owner.kind.clone(), owner.namespace.clone(), owner.name.clone())
+impl Kept {
+    /// `None`: an object that is no JSON, which nobody could have sent.
+    fn of(object: RawObject) -> Option<Self> {
+        let text = serde_json::to_string(&object).ok()?.into();
+        Some(Self { revision: object.revision, owner: object.owner.map(Arc::new), text })
+    }
+
+    fn object(&self) -> Option<Arc<RawObject>> {
+        let object: RawObject = serde_json::from_str(&self.text).ok()?;
+        Some(Arc::new(RawObject { revision: self.revision, ..object }))
+    }
+
+    /// What it takes with its place in all indices, by and large.
+    fn weight(&self) -> usize {
+        1_024 + self.text.len()
+    }
+}
+
+/// The least of all owners with the name of this one, whatever its UID.
+fn first_of(owner: &Owner) -> Owner {
+    Owner { uid: String::new(), ..owner.clone() }
+}
+
+fn same_name(one: &Owner, other: &Owner) -> bool {
+    (&one.cluster, &one.kind, &one.namespace, &one.name) == (&other.cluster, &other.kind, &other.namespace, &other.name)
 }
 
 #[derive(Debug, Default)]
@@ -119,26 +147,52 @@ impl Mirror {
     /// An object by its id.
     #[must_use]
     pub fn get(&self, collection: &str, id: &str) -> Option<Arc<RawObject>> {
-        self.objects.get(&(collection.to_owned(), id.to_owned())).cloned()
+        self.at(&(collection.to_owned(), id.to_owned()))
     }
 
     /// The object of an owner.
     #[must_use]
     pub fn of_owner(&self, collection: &str, cluster: &str, uid: &str) -> Option<Arc<RawObject>> {
         let place = self.owners.get(&(cluster.to_owned(), uid.to_owned()))?;
-        self.objects.get(place).filter(|_| place.0 == collection).cloned()
+        (place.0 == collection).then(|| self.at(place)).flatten()
     }
 
-    /// Objects owned under the name of this owner, by it or by a namesake with another UID.
-    pub fn of_name<'a>(&'a self, collection: &'a str, owner: &Owner) -> impl Iterator<Item = &'a Arc<RawObject>> + 'a {
-        let places = self.names.get(&name_of(owner)).into_iter().flatten();
-        places.filter(move |place| place.0 == collection).filter_map(|place| self.objects.get(place))
+    /// Objects owned under the name of this owner, by it or by a namesake with another UID, by id.
+    pub fn of_name(&self, collection: &str, owner: &Owner) -> impl Iterator<Item = Arc<RawObject>> {
+        let first = (Arc::new(first_of(owner)), (String::new(), String::new()));
+        let owned = self.names.range(first..).take_while(|(one, _)| same_name(one, owner));
+        let mut places: Vec<&Place> = owned.map(|(_, place)| place).filter(|place| place.0 == collection).collect();
+        places.sort_unstable();
+        places.into_iter().filter_map(|place| self.at(place))
     }
 
     /// All objects of a collection, by id.
-    pub fn all<'a>(&'a self, collection: &'a str) -> impl Iterator<Item = &'a Arc<RawObject>> + 'a {
+    pub fn all<'a>(&'a self, collection: &'a str) -> impl Iterator<Item = Arc<RawObject>> + 'a {
+        self.collection(collection).filter_map(|(_, kept)| kept.object())
+    }
+
+    /// Ids and owners of the objects of a collection that have one.
+    pub fn owned<'a>(&'a self, collection: &'a str) -> impl Iterator<Item = (&'a ObjectId, &'a Owner)> + 'a {
+        self.collection(collection).filter_map(|(place, kept)| Some((&place.1, kept.owner.as_deref()?)))
+    }
+
+    /// Objects of a collection whose intent has this text in a field.
+    #[must_use]
+    pub fn having(&self, collection: &str, field: &str, text: &str) -> Vec<Arc<RawObject>> {
+        let written = Value::from(text).to_string();
+        // Only those are parsed in which it stands anywhere.
+        let near = self.collection(collection).filter(|(_, kept)| kept.text.contains(&written));
+        let has = |object: &Arc<RawObject>| object.intent.get(field).and_then(Value::as_str) == Some(text);
+        near.filter_map(|(_, kept)| kept.object()).filter(has).collect()
+    }
+
+    fn at(&self, place: &Place) -> Option<Arc<RawObject>> {
+        self.objects.get(place)?.object()
+    }
+
+    fn collection<'a>(&'a self, collection: &'a str) -> impl Iterator<Item = (&'a Place, &'a Kept)> + 'a {
         let first = (collection.to_owned(), String::new());
-        self.objects.range(first..).take_while(move |(place, _)| place.0 == collection).map(|(_, object)| object)
+        self.objects.range(first..).take_while(move |(place, _)| place.0 == collection)
     }
 
     /// Takes in one line of the feed.
@@ -147,7 +201,7 @@ impl Mirror {
             Frame::Hello { store, epoch, project_id } => self.hello(Source { store, epoch, project_id }),
             Frame::Change { collection, object, cursor } => {
                 self.cursor = cursor.or(self.cursor.take());
-                let notice = self.put((collection, object.id.clone()), Arc::new(*object));
+                let notice = self.put((collection, object.id.clone()), *object);
                 if self.weight > WEIGHT {
                     *self = Self::default();
                     return Step::Overfull;
@@ -176,7 +230,7 @@ impl Mirror {
 
     /// Takes in the answer to a call of our own.
     pub fn fold(&mut self, collection: &str, object: RawObject) -> Option<Notice> {
-        self.put((collection.to_owned(), object.id.clone()), Arc::new(object))
+        self.put((collection.to_owned(), object.id.clone()), object)
     }
 
     /// Takes in that the backend has no such object any more.
@@ -204,12 +258,10 @@ impl Mirror {
     /// Another run of the backend may stand on an older copy of its store: what it says now is newer than what we have.
     fn forget_revisions(&mut self) {
         self.graves = Graves::default();
-        for object in self.objects.values_mut() {
-            Arc::make_mut(object).revision = 0;
-        }
+        self.objects.values_mut().for_each(|kept| kept.revision = 0);
     }
 
-    fn put(&mut self, place: Place, object: Arc<RawObject>) -> Option<Notice> {
+    fn put(&mut self, place: Place, object: RawObject) -> Option<Notice> {
         if self.graves.ids.contains(&place.1) {
             return None;
         }
@@ -220,24 +272,20 @@ impl Mirror {
         if object.revision <= known {
             return None;
         }
-        let owner = object.owner.clone();
+        let kept = Kept::of(object)?;
+        let owner = kept.owner.clone();
         if let Some(owner) = &owner {
             self.owners.insert((owner.cluster.clone(), owner.uid.clone()), place.clone());
         }
-        self.weight += weight_of(&object);
-        let before = self.objects.insert(place.clone(), object);
-        self.weight -= before.as_deref().map_or(0, weight_of);
-        let old = before.as_ref().and_then(|before| before.owner.clone());
+        self.weight += kept.weight();
+        let before = self.objects.insert(place.clone(), kept);
+        self.weight -= before.as_ref().map_or(0, Kept::weight);
+        let old = before.and_then(|before| before.owner);
         if old != owner {
             self.disown(&place, old.as_ref());
-            if let Some(owner) = &owner {
-                let places = self.names.entry(name_of(owner)).or_default();
-                if let Err(at) = places.binary_search(&place) {
-                    places.insert(at, place.clone());
-                }
-            }
+            self.names.extend(owner.clone().map(|owner| (owner, place.clone())));
         }
-        Some(notice(place, old, owner))
+        Some(notice(place, old.as_deref(), owner.as_deref()))
     }
 
     fn bury(&mut self, place: &Place) -> Option<Notice> {
@@ -247,24 +295,18 @@ impl Mirror {
 
     fn remove(&mut self, place: &Place) -> Option<Notice> {
         let gone = self.objects.remove(place)?;
-        self.weight -= weight_of(&gone);
+        self.weight -= gone.weight();
         self.disown(place, gone.owner.as_ref());
-        Some(notice(place.clone(), gone.owner.clone(), None))
+        Some(notice(place.clone(), gone.owner.as_deref(), None))
     }
 
-    fn disown(&mut self, place: &Place, owner: Option<&Owner>) {
+    fn disown(&mut self, place: &Place, owner: Option<&Arc<Owner>>) {
         let Some(owner) = owner else { return };
         let key = (owner.cluster.clone(), owner.uid.clone());
         if self.owners.get(&key) == Some(place) {
             self.owners.remove(&key);
         }
-        let name = name_of(owner);
-        if let Some(places) = self.names.get_mut(&name) {
-            places.retain(|one| one != place);
-            if places.is_empty() {
-                self.names.remove(&name);
-            }
-        }
+        self.names.remove(&(owner.clone(), place.clone()));
     }
 
     /// What the snapshot did not show vanished while nobody looked.
@@ -275,26 +317,8 @@ impl Mirror {
     }
 }
 
-/// What an object takes, by and large.
-fn weight_of(object: &RawObject) -> usize {
-    let members = object.reality.members.iter();
-    let members: usize =
-        members.map(|(path, m)| 256 + path.len() + m.state.len() + m.reason.len() + m.message.len()).sum();
-    1_024 + members + weight(&object.intent) + weight(&object.reality.state)
-}
-
-fn weight(value: &Value) -> usize {
-    size_of::<Value>()
-        + match value {
-            Value::String(text) => text.len(),
-            Value::Array(items) => items.iter().map(weight).sum(),
-            Value::Object(fields) => fields.iter().map(|(name, field)| 64 + name.len() + weight(field)).sum(),
-            _ => 0,
-        }
-}
-
-fn notice(place: Place, before: Option<Owner>, after: Option<Owner>) -> Notice {
-    let mut owners: Vec<Owner> = before.into_iter().chain(after).collect();
+fn notice(place: Place, before: Option<&Owner>, after: Option<&Owner>) -> Notice {
+    let mut owners: Vec<Owner> = before.into_iter().chain(after).cloned().collect();
     owners.dedup();
     Notice { place, owners }
 }
@@ -421,7 +445,7 @@ mod tests {
         assert!(mirror.of_owner("k", "c", "u1").is_none());
         assert!(mirror.of_owner("k", "c", "u9").is_some());
         let namesake = object("a", 1, "u7").owner.unwrap();
-        assert_eq!(mirror.of_name("k", &namesake).map(|o| o.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(mirror.of_name("k", &namesake).map(|o| o.id.clone()).collect::<Vec<_>>(), ["a", "b"]);
         mirror.fold_gone("k", "b");
         assert_eq!(mirror.of_name("k", &namesake).count(), 1);
     }

@@ -24,6 +24,7 @@ use crate::{
     line::Bend,
     operator::{Site, start},
     plan::{Deed, Wish},
+    scenarios::told,
     world::{Scene, Script},
 };
 
@@ -199,6 +200,33 @@ fn a_pass_in_the_middle_of_a_call_is_dropped_with_the_lead() {
         first.until_leads().await;
         scene.users.work(at_once([Deed::Edit(Wish { variant: 1, ..balancer })])).await;
         well(&scene.site, LONG).await;
+    });
+}
+
+#[test]
+fn what_a_status_says_is_told_although_the_lead_was_lost_before_its_answer_came() {
+    let late = Fate::Pass(Duration::ZERO, LONG);
+    let rule = Rule { from: LONG, call: "projectloadbalancers/a/status", body: "Denied", fate: late, times: 1 };
+    let first = [Deed::Namespace, Deed::Backend, Deed::TokenSecrets, Deed::Binding { own: false }];
+    in_world(first, vec![rule], async |scene| {
+        let replica = Replica::start(&scene.site, "first", Duration::from_millis(1_500)).await;
+        replica.until_leads().await;
+        let balancer = Wish::plain("projectloadbalancers", "a");
+        scene.users.work(at_once([Deed::Create(balancer.clone())])).await;
+        well(&scene.site, LONG).await;
+        let edit = Deed::Edit(Wish { variant: 1, ..balancer });
+        scene.users.work(at_once([Deed::Narrow("project.load_balancer"), edit])).await;
+        sleep(Duration::from_secs(1)).await;
+        let told = || scene.site.kube.journal.read(0, told);
+        assert_eq!(told(), 0, "its answer is on its way");
+        replica.apart.0.store(true, Ordering::Relaxed);
+        while replica.leads() {
+            sleep(TICK).await;
+        }
+        replica.apart.0.store(false, Ordering::Relaxed);
+        replica.until_leads().await;
+        sleep(2 * LONG).await;
+        assert_eq!(told(), 1);
     });
 }
 

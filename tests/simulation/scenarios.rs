@@ -304,7 +304,7 @@ fn denied(rules: Vec<Rule>) -> Script {
 }
 
 /// How often that was told.
-fn told(entries: &[Entry]) -> usize {
+pub fn told(entries: &[Entry]) -> usize {
     let event = |entry: &&Entry| entry.done() && entry.verb == "POST" && entry.path.ends_with("/events");
     entries.iter().filter(event).filter(|entry| entry.body["reason"] == "Denied").count()
 }

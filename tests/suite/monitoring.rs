@@ -68,7 +68,8 @@ async fn told_just(scene: &Scene, name: &str, reasons: &[&str]) -> Vec<(String, 
     let events = told(scene, name).await;
     assert!(
         events.iter().map(|event| (&*event.0, event.2)).eq(reasons.iter().map(|reason| (*reason, 1))),
-        "{events:?}"
+        "{events:?}\n{}",
+        scene.story()
     );
     events
 }

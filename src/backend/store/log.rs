@@ -13,9 +13,9 @@ use super::Table;
 use crate::protocol::Revision;
 
 /// Commits that are kept.
-const COMMITS: usize = 65_536;
+const COMMITS: usize = 16_384;
 /// Bytes of keys and values that are kept.
-const BYTES: usize = 64 << 20;
+const BYTES: usize = 16 << 20;
 
 /// One changed row.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,10 +5,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use kube::{Resource, ResourceExt, api::DynamicObject};
+use kube::{
+    Resource, ResourceExt,
+    api::{DynamicObject, ObjectMeta, TypeMeta},
+};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::{common::typed, key::Key, kind::Lookup};
+use super::{
+    common::{typed, uid},
+    key::Key,
+    kind::Lookup,
+};
 
 /// How many UIDs of objects that are gone are remembered, so that a late answer does not bring one back.
 const GRAVES: usize = 16_384;
@@ -25,20 +33,54 @@ pub enum Subject {
     RemoteName(String, String),
 }
 
+impl Subject {
+    /// No other comes before it.
+    fn first() -> Self {
+        Self::Object(Key::new("", "", ""))
+    }
+}
+
 /// Objects and edges. Cheap to share; nothing here waits.
 #[derive(Debug, Default)]
 pub struct Cache(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    objects: BTreeMap<Key, Arc<DynamicObject>>,
+    objects: BTreeMap<Key, Kept>,
     synced: BTreeSet<Arc<str>>,
     /// Namespaces by kind whose list is complete.
     listed: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     graves: VecDeque<String>,
     buried: BTreeSet<String>,
-    readers: BTreeMap<Subject, BTreeSet<Key>>,
-    reads: BTreeMap<Key, BTreeSet<Subject>>,
+    /// Who read what, in both orders: one set of pairs takes a third of a map of small sets.
+    readers: BTreeSet<(Subject, Key)>,
+    reads: BTreeSet<(Key, Subject)>,
+}
+
+/// An object as text. Most are looked at rarely, and parsed they take five times the memory.
+#[derive(Clone, Debug)]
+struct Kept {
+    uid: Arc<str>,
+    version: u128,
+    text: Arc<str>,
+}
+
+impl Kept {
+    /// `None`: an object that is no JSON, which nobody could have sent.
+    fn of(object: &DynamicObject) -> Option<Self> {
+        // A tuple is read faster than the object itself, whose fields lie flat beside each other.
+        let text = serde_json::to_string(&(&object.types, &object.metadata, &object.data)).ok()?;
+        Some(Self { uid: uid(object).into(), version: version(object), text: text.into() })
+    }
+
+    fn object(&self) -> Option<DynamicObject> {
+        let (types, metadata, data): (Option<TypeMeta>, ObjectMeta, Value) = serde_json::from_str(&self.text).ok()?;
+        Some(DynamicObject { types, metadata, data })
+    }
+
+    fn shared(&self) -> Option<Arc<DynamicObject>> {
+        self.object().map(Arc::new)
+    }
 }
 
 /// What taking in an object changed.
@@ -56,7 +98,20 @@ impl Cache {
     /// The newest version of an object.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<Arc<DynamicObject>> {
-        self.state().objects.get(key).cloned()
+        let kept = self.state().objects.get(key)?.clone();
+        kept.shared()
+    }
+
+    /// Whether there is such an object.
+    #[must_use]
+    pub fn has(&self, key: &Key) -> bool {
+        self.state().objects.contains_key(key)
+    }
+
+    /// The UID of an object.
+    #[must_use]
+    pub fn uid(&self, key: &Key) -> Option<Arc<str>> {
+        self.state().objects.get(key).map(|kept| kept.uid.clone())
     }
 
     /// All objects of a kind in a namespace, or in all when `namespace` is `None`.
@@ -65,7 +120,10 @@ impl Cache {
         let first = Key::new(kind, namespace.unwrap_or(""), "");
         let state = self.state();
         let fits = |key: &Key| &*key.kind == kind && namespace.is_none_or(|n| n == &*key.namespace);
-        state.objects.range(first..).take_while(|(key, _)| fits(key)).map(|(_, object)| object.clone()).collect()
+        let fitting = state.objects.range(first..).take_while(|(key, _)| fits(key));
+        let kept: Vec<Kept> = fitting.map(|(_, kept)| kept.clone()).collect();
+        drop(state);
+        kept.iter().filter_map(Kept::shared).collect()
     }
 
     /// Whether a kind's watch has listed all its objects once.
@@ -87,6 +145,7 @@ impl Cache {
     /// Takes in an object from a watch or from the answer to a write, unless we have a newer version.
     pub(super) fn take(&self, key: &Key, object: impl Into<Arc<DynamicObject>>) -> Taken {
         let object = trimmed(object.into());
+        let Some(kept) = Kept::of(&object) else { return Taken::Known };
         let mut state = self.state();
         if state.buried.contains(object.metadata.uid.as_deref().unwrap_or_default()) {
             return Taken::Known;
@@ -98,23 +157,27 @@ impl Cache {
             return Taken::Known;
         }
         match state.objects.get(key) {
-            Some(known) if version(known) >= version(&object) => Taken::Known,
-            _ => state.objects.insert(key.clone(), object).map_or(Taken::New, Taken::Replaced),
+            Some(known) if known.version >= kept.version => Taken::Known,
+            _ => {
+                let old = state.objects.insert(key.clone(), kept);
+                drop(state);
+                old.and_then(|old| old.shared()).map_or(Taken::New, Taken::Replaced)
+            }
         }
     }
 
     /// Forgets an object that is gone. `uid: None` when only its absence was seen.
     pub(super) fn remove(&self, key: &Key, uid: Option<&str>) -> Option<Arc<DynamicObject>> {
         let mut state = self.state();
-        let present = state.objects.get(key)?;
-        if uid.is_some_and(|uid| present.metadata.uid.as_deref() != Some(uid)) {
+        if uid.is_some_and(|uid| state.objects.get(key).is_none_or(|present| &*present.uid != uid)) {
             return None;
         }
         let gone = state.objects.remove(key)?;
-        if let Some(uid) = &gone.metadata.uid {
-            state.bury(uid);
+        if !gone.uid.is_empty() {
+            state.bury(&gone.uid);
         }
-        Some(gone)
+        drop(state);
+        gone.shared()
     }
 
     /// Keys of a kind, to find out what a new list does not show.
@@ -128,13 +191,12 @@ impl Cache {
     /// Forgets what a reader has read: called when its pass begins.
     pub(super) fn begin(&self, reader: &Key) {
         let mut state = self.state();
-        for subject in state.reads.remove(reader).unwrap_or_default() {
-            if let Some(readers) = state.readers.get_mut(&subject) {
-                readers.remove(reader);
-                if readers.is_empty() {
-                    state.readers.remove(&subject);
-                }
-            }
+        let first = (reader.clone(), Subject::first());
+        let read: Vec<_> = state.reads.range(first..).take_while(|(one, _)| one == reader).cloned().collect();
+        for (reader, subject) in read {
+            let edge = (reader, subject);
+            state.reads.remove(&edge);
+            state.readers.remove(&(edge.1, edge.0));
         }
     }
 
@@ -146,17 +208,16 @@ impl Cache {
     /// Who looked at `subject` in their last pass.
     #[must_use]
     pub fn readers(&self, subject: &Subject) -> Vec<Key> {
-        self.state().readers.get(subject).into_iter().flatten().cloned().collect()
+        let (state, first) = (self.state(), (subject.clone(), Key::new("", "", "")));
+        state.readers.range(first..).take_while(|(of, _)| of == subject).map(|(_, reader)| reader.clone()).collect()
     }
 
     /// Who looked at any object of a kind in their last pass.
     #[must_use]
     pub fn readers_of_kind(&self, kind: &str) -> BTreeSet<Key> {
-        let state = self.state();
-        let first = Subject::Object(Key::new(kind, "", ""));
-        let of_kind = |subject: &&Subject| matches!(subject, Subject::Object(key) if &*key.kind == kind);
-        let subjects = state.readers.range(first..).map(|(subject, _)| subject).take_while(of_kind);
-        subjects.filter_map(|subject| state.readers.get(subject)).flatten().cloned().collect()
+        let (state, first) = (self.state(), (Subject::Object(Key::new(kind, "", "")), Key::new("", "", "")));
+        let of_kind = |(of, _): &&(Subject, Key)| matches!(of, Subject::Object(key) if &*key.kind == kind);
+        state.readers.range(first..).take_while(of_kind).map(|(_, reader)| reader.clone()).collect()
     }
 
     /// Looks an object up and remembers it.
@@ -167,12 +228,12 @@ impl Cache {
         let mut state = self.state();
         state.note(reader, Subject::Object(key.clone()));
         let synced = state.synced.contains(&key.kind);
-        let Some(object) = state.objects.get(key).cloned() else {
+        let Some(kept) = state.objects.get(key).cloned() else {
             return if synced { Lookup::Absent } else { Lookup::Unknown };
         };
         drop(state);
         // An object that cannot be read is reported on itself; to its readers it is not known.
-        typed(&object).map_or(Lookup::Unknown, Lookup::Found)
+        kept.object().and_then(|object| typed(&object).ok()).map_or(Lookup::Unknown, Lookup::Found)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -182,8 +243,8 @@ impl Cache {
 
 impl State {
     fn note(&mut self, reader: &Key, subject: Subject) {
-        self.readers.entry(subject.clone()).or_default().insert(reader.clone());
-        self.reads.entry(reader.clone()).or_default().insert(subject);
+        self.readers.insert((subject.clone(), reader.clone()));
+        self.reads.insert((reader.clone(), subject));
     }
 
     fn bury(&mut self, uid: &str) {

@@ -82,7 +82,7 @@ impl Connections {
             Some(Bound::Connecting) => Connection::Down,
             Some(Bound::Waiting(why)) => Connection::Waiting(why),
             Some(Bound::Broken(why)) => Connection::Broken(why),
-            None if engine.cache.synced("ProjectBinding") && engine.cache.get(&key).is_none() => {
+            None if engine.cache.synced("ProjectBinding") && !engine.cache.has(&key) => {
                 let what = format!(
                     "There is no ProjectBinding {binding} in this namespace; create it, or set spec.projectRef"
                 );

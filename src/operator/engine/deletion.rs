@@ -148,8 +148,8 @@ impl Work<'_> {
     fn note_children(&self) {
         let Some(held) = self.held() else { return };
         for kind in self.engine.child_kinds(&self.key.kind).filter_map(|kind| self.engine.kinds.get(kind)) {
-            let note = |child: &Arc<RawObject>| self.engine.cache.note(self.key, Subject::Remote(child.id.clone()));
-            let under = |child: &&Arc<RawObject>| child.parent.as_ref() == Some(&held.id);
+            let note = |child: Arc<RawObject>| self.engine.cache.note(self.key, Subject::Remote(child.id.clone()));
+            let under = |child: &Arc<RawObject>| child.parent.as_ref() == Some(&held.id);
             self.link.look(|mirror| mirror.all(kind.collection).filter(under).for_each(note));
         }
     }

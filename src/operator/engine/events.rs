@@ -16,7 +16,7 @@ use kube::{
 };
 use serde_json::json;
 use tokio::sync::mpsc;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{
     outcome::Note,
@@ -109,8 +109,9 @@ impl Recorder {
                 Err(_) => format!("no answer within {} s", CALL_TIMEOUT.as_secs()),
             };
             debug!(error, "an event was not taken");
-            if let Some(pause) = pause {
-                tokio::time::sleep(Duration::from_secs(pause)).await;
+            match pause {
+                Some(pause) => tokio::time::sleep(Duration::from_secs(pause)).await,
+                None => warn!(reason = %note.reason, about = about.name, error, "an event could not be told"),
             }
         }
     }

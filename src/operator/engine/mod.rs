@@ -53,7 +53,7 @@ use url::Url;
 pub use self::start::{Options, StartError, start};
 use self::{
     addresses::Addresses,
-    cache::{Cache, Subject, Taken},
+    cache::{Cache, Subject, Taken, trimmed},
     connections::{Bound, Connections, Links},
     contest::{Reached, Told},
     definition::Definitions,
@@ -68,7 +68,7 @@ use self::{
 };
 use crate::{
     protocol::{
-        Owner, Permission, RawObject, RetireOptions,
+        Owner, Permission, RetireOptions,
         client::{CallError, Exchange},
     },
     runtime::{
@@ -99,8 +99,8 @@ pub(super) struct Memory {
     usage_at: Option<Instant>,
     /// The status that it stored last; `None` when an answer is missing.
     told: Option<Told>,
-    /// A status whose answer is missing, and what to tell if it is found to be stored.
-    doubtful: Option<(Value, Vec<Note>)>,
+    /// A status whose answer has not come, and what to tell if it is found to be stored.
+    untold: Option<(Value, Vec<Note>)>,
     /// Since when it has been worked on without an end.
     working_since: Option<Instant>,
     /// Since when its present generation has been known, until it is Ready.
@@ -161,8 +161,8 @@ impl Engine {
         // An operator that watches single namespaces cannot know.
         let known =
             self.namespaces.is_empty() && self.kinds.contains_key(&owner.kind) && self.cache.synced(&owner.kind);
-        let present = || self.cache.get(&Key::new(&owner.kind, &owner.namespace, &owner.name));
-        owner.cluster == self.cluster && known && present().is_none_or(|present| common::uid(&present) != owner.uid)
+        let present = || self.cache.uid(&Key::new(&owner.kind, &owner.namespace, &owner.name));
+        owner.cluster == self.cluster && known && present().is_none_or(|present| *present != *owner.uid)
     }
 
     /// How many backend objects of each kind have lost their resource: it was retained, its finalizer was removed by force, or
@@ -173,9 +173,8 @@ impl Engine {
             let mut ids = BTreeSet::new();
             for link in &links {
                 link.look(|mirror| {
-                    let lost =
-                        |object: &&Arc<RawObject>| object.owner.as_ref().is_some_and(|owner| self.vanished(owner));
-                    ids.extend(mirror.all(kind.collection).filter(lost).map(|object| object.id.clone()));
+                    let lost = mirror.owned(kind.collection).filter(|(_, owner)| self.vanished(owner));
+                    ids.extend(lost.map(|(id, _)| id.clone()));
                 });
             }
             (kind.kind().to_owned(), ids.len())
@@ -239,7 +238,7 @@ impl Engine {
         // Users of a binding are woken when its connection changes, not by each word of its status; and a namespace or a
         // backend matters by its labels and its spec.
         let silent = match &*key.kind {
-            bindings::KIND => self.cache.get(key).is_some(),
+            bindings::KIND => self.cache.has(key),
             backends::KIND | NAMESPACE | CRD => trigger == Trigger::Echo,
             _ => false,
         };
@@ -250,13 +249,11 @@ impl Engine {
 
     /// An object was seen. `new`: why one that was not known deserves a pass.
     fn shown(&self, key: &Key, object: impl Into<Arc<DynamicObject>>, new: Trigger) {
-        match self.cache.take(key, object) {
+        let object = trimmed(object.into());
+        match self.cache.take(key, object.clone()) {
             Taken::Known => {}
             Taken::New => self.changed(key, new),
-            Taken::Replaced(old) => {
-                let now = self.cache.get(key);
-                self.changed(key, now.map_or(Trigger::User, |now| watch::difference(&old, &now)));
-            }
+            Taken::Replaced(old) => self.changed(key, watch::difference(&old, &object)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which backend object concerns a resource. Pure: reads the mirror only.
 
-use serde_json::Value;
+use std::sync::Arc;
 
 use super::{common::Common, plan::Observed};
 use crate::{
@@ -8,7 +8,6 @@ use crate::{
     protocol::{Owner, Phase, RawObject},
     runtime::mirror::Mirror,
 };
-use std::sync::Arc;
 
 /// Where to look for a resource's object.
 pub struct Search<'a> {
@@ -38,7 +37,7 @@ pub fn observe(mirror: &Mirror, search: &Search<'_>) -> Observed {
     }
     let left = mirror.of_name(collection, owner).find(|object| object.phase == Phase::Live);
     if let Some(object) = left {
-        return Observed::Takeable(object.clone());
+        return Observed::Takeable(object);
     }
     if let Some(import) = &common.import {
         return match mirror.get(collection, &import.id).filter(|object| object.phase == Phase::Live) {
@@ -73,8 +72,7 @@ fn imported(search: &Search<'_>, object: Arc<RawObject>, from_cluster: Option<&s
 }
 
 fn natural(mirror: &Mirror, search: &Search<'_>, name: &str) -> Observed {
-    let named = |object: &&Arc<RawObject>| object.intent.get(search.name_field).and_then(Value::as_str) == Some(name);
-    let found: Vec<_> = mirror.all(search.collection).filter(named).cloned().collect();
+    let found = mirror.having(search.collection, search.name_field, name);
     match found.as_slice() {
         [] => Observed::Nothing,
         [one] => Observed::Foreign(one.clone()),
@@ -108,7 +106,7 @@ mod tests {
             intent_revision: 1,
             phase,
             intent: json!({"name": name}),
-            reality: Reality { of: 0, state: Value::Null, members: std::collections::BTreeMap::new() },
+            reality: Reality { of: 0, state: serde_json::Value::Null, members: std::collections::BTreeMap::new() },
         }
     }
 

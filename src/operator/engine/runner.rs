@@ -150,6 +150,9 @@ async fn follow_up(
         // A later pass says it, if it is still true.
         verdict = sooner(verdict, patience);
     } else if let Some(status) = &conclusion.status {
+        // What is to be told outlives an answer that does not come, and a lead that is lost before it comes.
+        let news = (!conclusion.events.is_empty()).then(|| (status.clone(), conclusion.events));
+        engine.memory(key, |memory| memory.untold = news);
         match store(engine, key, object, before, status).await {
             Ok(_) => {
                 // The answer is in the cache already, so its watch event is no news: who reads this object is woken here. Of a
@@ -157,7 +160,8 @@ async fn follow_up(
                 if engine.kinds.contains_key(&*key.kind) && before.status.get("id") != status.get("id") {
                     engine.wake(&Subject::Object(key.clone()));
                 }
-                speak(engine, object, conclusion.events);
+                let news = engine.memory(key, |memory| memory.untold.take());
+                speak(engine, object, news.map_or_else(Vec::new, |(_, notes)| notes));
             }
             // If so, the watch says it too, and the next pass finds nothing to do; but what answered may not have been the
             // API server, and then nothing else would bring that pass.
@@ -169,7 +173,6 @@ async fn follow_up(
             }
             Err(error) => {
                 warn!(%error, "the status could not be stored");
-                engine.memory(key, |memory| memory.doubtful = Some((status.clone(), conclusion.events)));
                 verdict = Verdict::Failed;
             }
         }
@@ -213,8 +216,8 @@ async fn store(
 
 /// What nobody was told because the answer to a status was missing, which is stored after all.
 fn untold(engine: &Engine, key: &Key, stored: &Value) -> Vec<Note> {
-    let doubtful = engine.memory(key, |memory| memory.doubtful.take());
-    doubtful.filter(|(status, _)| says(stored, status)).map_or_else(Vec::new, |(_, notes)| notes)
+    let untold = engine.memory(key, |memory| memory.untold.take());
+    untold.filter(|(status, _)| says(stored, status)).map_or_else(Vec::new, |(_, notes)| notes)
 }
 
 /// Whether a call was told that the object is gone while the cache has it as it was: if it is true, the watch will say so;
