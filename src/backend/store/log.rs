@@ -15,7 +15,7 @@ use crate::protocol::Revision;
 /// Commits that are kept.
 const COMMITS: usize = 16_384;
 /// Bytes of keys and values that are kept.
-const BYTES: usize = 16 << 20;
+const BYTES: usize = 8 << 20;
 
 /// One changed row.
 #[derive(Clone, Debug, PartialEq, Eq)]

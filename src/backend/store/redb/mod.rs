@@ -26,7 +26,7 @@ use crate::{protocol::Revision, runtime::World};
 /// Jobs that wait for the writer before callers have to.
 const QUEUE: usize = 1024;
 /// Memory for pages.
-const CACHE: usize = 32 << 20;
+const CACHE: usize = 16 << 20;
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
