@@ -328,7 +328,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::protocol::{Phase, Reality};
+    use crate::protocol::{Member, Phase, Reality};
 
     fn object(id: &str, revision: Revision, uid: &str) -> RawObject {
         let owner =
@@ -435,6 +435,22 @@ mod tests {
         assert_eq!(mirror.apply(large("d", 20)), Step::Overfull);
         assert!(mirror.get("k", "a").is_none() && mirror.cursor().is_none() && !mirror.synced());
         assert_eq!(mirror.weight, 0);
+    }
+
+    #[test]
+    fn what_is_taken_in_comes_back_as_it_was() {
+        let mut mirror = synced();
+        let mut taken = object("c", 9, "u3");
+        (taken.parent, taken.phase) = (Some("p".into()), Phase::Deleting);
+        taken.intent = json!({"name": "a \"quoted\" name", "other": "plain", "list": [1, null, {"x": u64::MAX}]});
+        let member = Member { state: "s".into(), reason: "r".into(), message: "\u{1F600}".into() };
+        taken.reality = Reality { of: 7, state: json!({"y": -1}), members: [("m".to_owned(), member)].into() };
+        mirror.fold("k", taken.clone());
+        assert_eq!(mirror.get("k", "c").as_deref(), Some(&taken));
+        assert_eq!(mirror.having("k", "name", "a \"quoted\" name").len(), 1);
+        assert_eq!(mirror.having("k", "name", "plain"), []);
+        let owned: Vec<_> = mirror.owned("k").map(|(id, owner)| (id.as_str(), owner.uid.as_str())).collect();
+        assert_eq!(owned, [("a", "u1"), ("b", "u2"), ("c", "u3")]);
     }
 
     #[test]

@@ -315,8 +315,14 @@ fn once(entries: &[Entry]) -> Option<String> {
 
 #[test]
 fn what_a_status_says_is_told_once_although_its_answer_is_lost() {
-    for silent in [false, true] {
-        holds(denied(vec![rule(SECOND, "projectloadbalancers/a/status", "Denied", Fate::AnswerLost { silent })]), once);
+    let fates = [
+        Fate::AnswerLost { silent: false },
+        Fate::AnswerLost { silent: true },
+        Fate::Code(409, None),
+        Fate::Code(500, None),
+    ];
+    for fate in fates {
+        holds(denied(vec![rule(SECOND, "projectloadbalancers/a/status", "Denied", fate)]), once);
     }
 }
 

@@ -308,6 +308,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_comes_back_as_it_was() {
+        let mut taken = object("u", "10");
+        taken.metadata.creation_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        taken.data["status"] = json!({"a": -1, "b": u64::MAX, "c": "\u{0}\"\u{1F600}", "d": [null, {}, []], "e": 0.5});
+        let cache = Cache::default();
+        cache.take(&key(), taken.clone());
+        let kept = cache.get(&key()).unwrap();
+        assert_eq!(kept, trimmed(Arc::new(taken)));
+        assert_eq!(cache.list("K", None), [kept]);
+        assert_eq!(cache.uid(&key()).as_deref(), Some("u"));
+    }
+
+    #[test]
     fn a_kind_is_known_when_all_its_namespaces_are_listed() {
         let cache = Cache::default();
         cache.set_listed("K", Some("a"), 2);
