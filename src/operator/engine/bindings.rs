@@ -104,10 +104,15 @@ async fn hold(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Project
         engine.writer.add_finalizer(key, object).await.map_err(unwritten)?;
     }
     note_secret(engine, key, object, spec).await?;
-    match own_secret(spec) {
-        Some(name) => engine.secrets.hold(&key.namespace, name).await.map_err(unheld),
-        None => Ok(()),
+    let Some(name) = own_secret(spec) else { return Ok(()) };
+    if engine.secrets.unheld(&key.namespace, name) {
+        // A binding that is gone, in a view that is old, would hold what nobody lets go.
+        let live = engine.live(key, object).await.map_err(unwritten)?;
+        if !has_finalizer(&live) {
+            engine.writer.add_finalizer(key, &live).await.map_err(unwritten)?;
+        }
     }
+    engine.secrets.hold(&key.namespace, name).await.map_err(unheld)
 }
 
 /// The Secret that a spec has its own token from.

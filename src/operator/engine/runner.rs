@@ -266,7 +266,8 @@ fn overtaken(seen: &DynamicObject, now: &DynamicObject) -> bool {
         annotations.retain(|name, _| !matches!(name.as_str(), annotation::STORE | annotation::TOKEN_SECRET));
         annotations
     };
-    uid(seen) == uid(now) && (generation(seen) != generation(now) || theirs(seen) != theirs(now))
+    let stripped = has_finalizer(seen) && !has_finalizer(now) && !deleting(now);
+    uid(seen) == uid(now) && (stripped || generation(seen) != generation(now) || theirs(seen) != theirs(now))
 }
 
 /// How much longer a status waits that is hasty, that has little news, or that somebody else undoes again and again; `None`: store
@@ -448,5 +449,28 @@ mod tests {
         assert!(!overtaken(&seen, &object(3, json!({"a": "b", annotation::STORE: "ours"}))));
         assert!(overtaken(&seen, &object(4, json!({"a": "b"}))));
         assert!(overtaken(&seen, &object(3, json!({"a": "b", annotation::PAUSED: "true"}))));
+    }
+
+    #[test]
+    fn what_others_did_during_a_pass_is_not_missed() {
+        let object = |metadata: Value| -> DynamicObject {
+            serde_json::from_value(json!({"apiVersion": "v1", "kind": "K", "metadata": metadata})).unwrap()
+        };
+        let ours = json!([crate::crd::FINALIZER]);
+        let seen = object(json!({"uid": "u", "generation": 1, "finalizers": ours}));
+        for (now, missed) in [
+            (json!({"uid": "u", "generation": 1, "finalizers": ours, "resourceVersion": "2"}), false),
+            (json!({"uid": "u", "generation": 1, "finalizers": ours, "annotations": {annotation::STORE: "s"}}), false),
+            (json!({"uid": "u", "generation": 2, "finalizers": ours}), true),
+            (json!({"uid": "u", "generation": 1, "finalizers": ours, "annotations": {"a": "b"}}), true),
+            (json!({"uid": "u", "generation": 1}), true),
+            // We took it off ourselves.
+            (json!({"uid": "u", "generation": 1, "deletionTimestamp": "2026-01-01T00:00:00Z"}), false),
+            (json!({"uid": "v", "generation": 2}), false),
+        ] {
+            assert_eq!(overtaken(&seen, &object(now.clone())), missed, "{now}");
+        }
+        let bare = object(json!({"uid": "u", "generation": 1}));
+        assert!(!overtaken(&bare, &seen), "we put it on ourselves");
     }
 }

@@ -177,6 +177,13 @@ impl Secrets {
         });
     }
 
+    /// Whether [`Secrets::hold`] would write.
+    #[must_use]
+    pub fn unheld(&self, namespace: &str, name: &str) -> bool {
+        let known = self.map().get(&Scope::one(namespace, name)).map(|watched| watched.known(name));
+        matches!(known, Some(Known::Present(secret)) if !held(&secret) && secret.metadata.deletion_timestamp.is_none())
+    }
+
     /// Puts our finalizer on a Secret that is watched, and there.
     ///
     /// # Errors
@@ -201,8 +208,7 @@ impl Secrets {
     }
 
     async fn mark(&self, namespace: &str, secret: &Secret, held: bool) -> Result<(), String> {
-        let has = secret.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
-        if has == held || (held && secret.metadata.deletion_timestamp.is_some()) {
+        if self::held(secret) == held || (held && secret.metadata.deletion_timestamp.is_some()) {
             return Ok(());
         }
         let others = secret.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned();
@@ -243,6 +249,10 @@ impl Secrets {
 }
 
 /// Errors of the API server name objects, never values.
+fn held(secret: &Secret) -> bool {
+    secret.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+}
+
 fn said(namespace: &str, name: &str, error: &kube::Error) -> String {
     format!("Secret {namespace}/{name}: {error}")
 }
