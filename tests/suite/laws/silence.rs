@@ -94,6 +94,8 @@ async fn a_request_for_a_pass_is_echoed_by_one_status_write() {
             })
             .await;
             assert!(began.elapsed().as_secs() < 10, "not at once: {:?}", began.elapsed());
+            // The log has a call only once it was answered.
+            until("its write is in the log", async || scene.writes("x").len() > writes).await;
             assert_eq!(scene.writes("x")[writes..], ["patch status"]);
         }
     })
