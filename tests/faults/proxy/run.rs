@@ -285,6 +285,11 @@ impl Run {
         Pending(Arc::clone(self))
     }
 
+    /// Whether no call is under way.
+    pub fn idle(&self) -> bool {
+        self.state.lock().unwrap().pending == 0
+    }
+
     /// Something is under way for so long.
     pub fn pend_for(self: &Arc<Self>, time: Duration) {
         let pending = self.pend();

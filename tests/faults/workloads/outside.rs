@@ -100,6 +100,8 @@ pub async fn put_back(stage: &Stage) -> Done {
     stage.apply(BALANCER, "web", balancer_spec(8080)).await?;
     stage.until_ready(BALANCER, "web").await?;
     let first = stage.held("web").ok_or("Ready, but not held")?.1.id;
+    // A call dies with the server that it was sent to: one that is late must not meet the older store.
+    stage.until("no call is under way", || stage.run.idle()).await?;
     lane.backend.kill();
     std::fs::remove_dir_all(&lane.state).map_err(|error| error.to_string())?;
     copy_folder(&copy, &lane.state);
