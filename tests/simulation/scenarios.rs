@@ -246,6 +246,21 @@ fn a_binding_is_not_let_go_while_the_watch_of_its_users_is_dead() {
 }
 
 #[test]
+fn who_still_sees_a_binding_that_is_gone_holds_no_secret_for_it() {
+    // Another replica lets the binding go; then there is a namespace of that name again.
+    let watch = dead("GET /apis/loopback.cloud/v1alpha1/projectbindings?&watch");
+    let life = [(10_000, Deed::DeleteNamespace), (15_000, Deed::Namespace), (15_000, Deed::TokenSecrets)];
+    let mut script = Script {
+        replicas: Replicas::Zombie { from: 5 * SECOND, time: 20 * SECOND },
+        leave: Some(true),
+        ..script(&life, vec![watch])
+    };
+    script.deeds[3].1 = Deed::Binding { own: true };
+    // L3: else the namespace could not end.
+    holds(script, |_| None);
+}
+
+#[test]
 fn what_a_token_may_not_read_any_more_is_not_taken_for_gone() {
     let life = [
         (0, create("objectbuckets", "a")),

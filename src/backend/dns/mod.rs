@@ -8,6 +8,7 @@
 mod answer;
 mod assembly;
 mod checks;
+mod datagrams;
 mod plane;
 mod record;
 mod served;

@@ -15,7 +15,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{answer::Transport, served::Served};
+use super::{
+    answer::Transport,
+    datagrams::{self, Batch},
+    served::Served,
+};
 use crate::runtime::Drain;
 
 /// Where the server listens when nothing else is said.
@@ -126,26 +130,18 @@ fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socke
     Ok(socket)
 }
 
-/// Answers are made between two datagrams: that takes less time than handing them to a task.
+/// Answers are made between two calls of the socket: that takes less time than handing them to a task.
 async fn serve_udp(socket: UdpSocket, served: Served) {
-    let mut buffer = vec![0; REQUEST_LIMIT];
+    let mut requests = Batch::new(REQUEST_LIMIT);
     loop {
-        let (length, from) = match socket.recv_from(&mut buffer).await {
-            Ok(received) => received,
-            Err(problem) => {
-                tracing::debug!(%problem, "a datagram could not be received");
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            }
-        };
-        // nobody can be at port 0
-        let request = buffer.get(..length).filter(|_| from.port() != 0).unwrap_or_default();
-        let answer = served.answer(request, Transport::Udp);
-        if let Some(answer) = answer
-            && let Err(problem) = socket.send_to(&answer, from).await
-        {
-            tracing::debug!(%problem, %from, "an answer could not be sent");
+        if let Err(problem) = requests.receive(&socket).await {
+            tracing::debug!(%problem, "a datagram could not be received");
+            tokio::time::sleep(PAUSE).await;
+            continue;
         }
+        let answer = |(request, from)| Some((served.answer(request, Transport::Udp)?, from));
+        let answers: Vec<_> = requests.iter().filter_map(answer).collect();
+        datagrams::send(&socket, &answers).await;
     }
 }
 
