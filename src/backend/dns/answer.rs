@@ -1,11 +1,14 @@
 //! From the bytes of a question to the bytes of its answer; knows no sockets.
 
 use hickory_proto::{
-    op::{Edns, Message, MessageType, OpCode, Query, ResponseCode},
-    rr::{DNSClass, Name, RData, Record, RecordType, rdata::NULL},
+    op::{Edns, Message, OpCode, Query, ResponseCode},
+    rr::DNSClass,
 };
 
-use super::zone::{Catalog, Found, Path, RecordSet, SOA, Wanted, Zone, path};
+use super::{
+    wire::{HEADER, Response},
+    zone::{CNAME, Catalog, Found, Path, Wanted, Zone, path},
+};
 
 /// What is not known to be taken may not be sent (RFC 1035 section 4.2.1).
 const PLAIN_LIMIT: u16 = 512;
@@ -13,7 +16,6 @@ const PLAIN_LIMIT: u16 = 512;
 pub const UDP_LIMIT: u16 = 1232;
 /// Aliases that are followed for one question.
 const CHAIN_LIMIT: usize = 16;
-const HEADER: usize = 12;
 
 /// How a question came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,27 +34,30 @@ pub fn respond(catalog: Option<&Catalog>, request: &[u8], transport: Transport) 
         Some(code) => Err(code),
         None => Message::from_vec(request).map_err(|_| ResponseCode::FormErr),
     };
+    let message;
     let (response, taken) = match read {
-        Ok(message) => {
+        Ok(read) => {
+            message = read;
             let taken = message.edns.as_ref().map_or(PLAIN_LIMIT, Edns::max_payload);
-            (answer(catalog, &head, message), taken)
+            (answer(catalog, head, &message), taken)
         }
-        Err(code) => (head.bare(code), PLAIN_LIMIT),
+        Err(code) => (Response::bare(head, code), PLAIN_LIMIT),
     };
     let limit = match transport {
         // values lower than 512 mean 512 (RFC 6891 section 6.2.3)
         Transport::Udp => taken.clamp(PLAIN_LIMIT, UDP_LIMIT),
         Transport::Tcp => u16::MAX,
     };
-    written(&response, limit.into())
+    Some(response.written(limit.into()))
 }
 
 /// What can be read of any request.
-struct Head {
-    id: u16,
-    opcode: OpCode,
-    recursion_desired: bool,
-    checking_disabled: bool,
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    pub id: u16,
+    pub opcode: OpCode,
+    pub recursion_desired: bool,
+    pub checking_disabled: bool,
     questions: u16,
 }
 
@@ -78,47 +83,32 @@ impl Head {
             _ => Some(ResponseCode::NotImp),
         }
     }
-
-    /// A response with nothing in it.
-    fn bare(&self, code: ResponseCode) -> Message {
-        let mut message = Message::new(self.id, MessageType::Response, self.opcode);
-        message.metadata.recursion_desired = self.recursion_desired;
-        message.metadata.checking_disabled = self.checking_disabled;
-        message.metadata.response_code = code;
-        message
-    }
 }
 
-fn answer(catalog: Option<&Catalog>, head: &Head, request: Message) -> Message {
-    let mut response = head.bare(ResponseCode::NoError);
-    let version = request.edns.as_ref().map(Edns::version);
-    if let Some(asked) = &request.edns {
-        let mut edns = Edns::new();
-        edns.set_max_payload(UDP_LIMIT).set_version(0).set_dnssec_ok(asked.flags().dnssec_ok);
-        response.set_edns(edns);
-    }
-    let question = request.queries.into_iter().next();
-    if version.is_some_and(|version| version > 0) {
+fn answer<'a>(catalog: Option<&'a Catalog>, head: Head, request: &'a Message) -> Response<'a> {
+    let mut response = Response::bare(head, ResponseCode::NoError);
+    response.question = request.queries.first();
+    response.edns = request.edns.as_ref().map(|asked| asked.flags().dnssec_ok);
+    if request.edns.as_ref().is_some_and(|asked| asked.version() > 0) {
         // RFC 6891 section 6.1.3
-        response.metadata.response_code = ResponseCode::BADVERS;
-    } else if let Some(question) = &question {
+        response.code = ResponseCode::BADVERS;
+    } else if let Some(question) = response.question {
         fill(&mut response, catalog, question);
     }
-    response.queries.extend(question);
     response
 }
 
-fn fill(response: &mut Message, catalog: Option<&Catalog>, question: &Query) {
+fn fill<'a>(response: &mut Response<'a>, catalog: Option<&'a Catalog>, question: &Query) {
     let wanted = match wanted(question) {
         Ok(wanted) => wanted,
-        Err(code) => return response.metadata.response_code = code,
+        Err(code) => return response.code = code,
     };
-    let Some(catalog) = catalog else { return response.metadata.response_code = ResponseCode::ServFail };
+    let Some(catalog) = catalog else { return response.code = ResponseCode::ServFail };
     let at = path(&question.name);
     match catalog.closest(&at) {
-        Some(zone) => look_up(response, catalog, zone, question.name.clone(), at, wanted),
+        Some(zone) => look_up(response, catalog, zone, at, wanted),
         // not ours; REFUSED rather than a referral to the root, which would be an amplifier
-        None => response.metadata.response_code = ResponseCode::Refused,
+        None => response.code = ResponseCode::Refused,
     }
 }
 
@@ -139,14 +129,14 @@ fn wanted(question: &Query) -> Result<Wanted, ResponseCode> {
 }
 
 /// Follows aliases inside the zone (RFC 1034 section 4.3.2, step 3a). `at` is the path of the name.
-fn look_up(response: &mut Message, catalog: &Catalog, zone: &Zone, mut name: Name, mut at: Path, wanted: Wanted) {
-    response.metadata.authoritative = true;
+fn look_up<'a>(response: &mut Response<'a>, catalog: &'a Catalog, zone: &'a Zone, mut at: Path, wanted: Wanted) {
+    response.authoritative = true;
     let mut visited = Vec::new();
     loop {
         match zone.find(&at, wanted) {
-            Found::Set(of, set) => return response.answers.extend(records(&name, of, set)),
+            Found::Set(of, set) => return response.answers.push((of, set)),
             Found::Alias(set) => {
-                response.answers.extend(records(&name, super::zone::CNAME, set));
+                response.answers.push((CNAME, set));
                 visited.push(at);
                 let Some(target) = &set.target else { return };
                 let next = path(target);
@@ -155,36 +145,15 @@ fn look_up(response: &mut Message, catalog: &Catalog, zone: &Zone, mut name: Nam
                 if !ours || visited.len() >= CHAIN_LIMIT || visited.contains(&next) {
                     return;
                 }
-                (name, at) = (target.clone(), next);
+                at = next;
             }
-            Found::NoData => return negative(response, zone),
+            // RFC 2308 section 3: the SOA record says how long the absence may be remembered
+            Found::NoData => return response.negative = Some(zone),
             Found::NoName => {
                 // the code speaks of the last name of the chain (RFC 6604 section 3)
-                response.metadata.response_code = ResponseCode::NXDomain;
-                return negative(response, zone);
+                response.code = ResponseCode::NXDomain;
+                return response.negative = Some(zone);
             }
         }
-    }
-}
-
-/// RFC 2308 section 3: the SOA record says how long the absence may be remembered.
-fn negative(response: &mut Message, zone: &Zone) {
-    response.authorities.extend(records(&zone.apex, SOA, &zone.negative));
-}
-
-fn records<'a>(name: &'a Name, of: u16, set: &'a RecordSet) -> impl Iterator<Item = Record> + 'a {
-    let code = RecordType::from(of);
-    set.values.iter().map(move |value| {
-        let rdata = NULL::with(value.clone());
-        Record::from_rdata(name.clone(), set.ttl, RData::Unknown { code, rdata })
-    })
-}
-
-/// The message, or, when it is too large, one that says so and has no records: half a set would be taken for a whole one
-/// (RFC 2181 section 9).
-fn written(response: &Message, limit: usize) -> Option<Vec<u8>> {
-    match response.to_vec() {
-        Ok(bytes) if bytes.len() <= limit => Some(bytes),
-        _ => response.truncate().to_vec().ok(),
     }
 }

@@ -15,6 +15,7 @@ mod served;
 mod server;
 #[cfg(test)]
 mod tests;
+mod wire;
 mod zone;
 
 use std::sync::Arc;

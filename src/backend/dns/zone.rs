@@ -1,7 +1,7 @@
 //! What is served: domains, each a tree of labels.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -66,7 +66,7 @@ pub type Sets = BTreeMap<u16, Arc<RecordSet>>;
 
 #[derive(Debug, Default)]
 struct Node {
-    children: BTreeMap<Label, Node>,
+    children: HashMap<Label, Node>,
     sets: Sets,
     /// Whether it exists though there is nothing at it or below it.
     kept: bool,
@@ -127,6 +127,12 @@ impl Zone {
         let mut zone = Self { apex, serial, negative, authority: authority(domain, name_servers), depth, root };
         zone.stamp(serial);
         zone
+    }
+
+    /// How many labels its name has.
+    #[must_use]
+    pub fn labels(&self) -> usize {
+        self.depth
     }
 
     /// Gives a name these records and no others, the zone's own aside. False when it had them already.

@@ -50,6 +50,7 @@ const ROWS: &[Row] = &[
     ("_telnet._tcp.host1.example.dev.", 33, NXDomain, &[], SOA),
     ("ghost.*.example.dev.", 15, NXDomain, &[], SOA),
     ("no.star.example.dev.", 16, NXDomain, &[], SOA),
+    ("ghost.HOST1.eXample.dev.", 1, NXDomain, &[], &["eXample.dev. SOA 7"]),
     // aliases
     (
         "alias.example.dev.",

@@ -73,12 +73,13 @@ pub async fn connect(address: SocketAddr, limit: Duration, own: &OwnSockets) -> 
     }
     let connecting = timeout(limit, TcpStream::connect(address));
     let stream = connecting.await.map_err(|_| ConnectProblem::Timeout)??;
-    prepare(&stream);
+    prepare(SockRef::from(&stream));
     Ok(stream)
 }
 
-/// Small writes leave at once, and dead peers are noticed. Best effort: a socket that refuses an option still carries bytes.
-pub fn prepare(stream: &TcpStream) {
-    let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&KEEPALIVE);
+/// Small writes leave at once, and dead peers are noticed. What a listener accepts has what the listener has. Best effort: a
+/// socket that refuses an option still carries bytes.
+pub fn prepare(socket: SockRef<'_>) {
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&KEEPALIVE);
 }

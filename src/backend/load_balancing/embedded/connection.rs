@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    connect::{connect, prepare},
+    connect::connect,
     plane::Shared,
     pool::{Lease, Pool, Target},
     relay::relay,
@@ -28,7 +28,6 @@ enum Ended {
 
 /// Serves one connection. Ends when both sides have said all, when either breaks off, or when it is not wanted any more.
 pub async fn serve(mut client: TcpStream, peer: IpAddr, mut pools: watch::Receiver<Arc<Pool>>, shared: Arc<Shared>) {
-    prepare(&client);
     let pool = Arc::clone(&pools.borrow_and_update());
     let opened = select! {
         biased;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::{
     net::TcpListener,
     select,
@@ -21,6 +21,7 @@ use tokio_util::{
 };
 
 use super::{
+    connect::prepare,
     connection::{reset, serve},
     plane::Shared,
     pool::Pool,
@@ -151,6 +152,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     // listeners exclude each other all the same
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    prepare(SockRef::from(&socket));
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
@@ -225,7 +227,23 @@ fn concerns_one_connection(problem: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_accepted_has_the_options_of_its_listener() {
+        for any in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = bind(any.parse().unwrap()).unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (accepted, _) = listener.accept().await.unwrap();
+            let [ours, theirs] = [&accepted, &client].map(|stream| {
+                let socket = SockRef::from(stream);
+                (socket.tcp_nodelay().unwrap(), socket.keepalive().unwrap())
+            });
+            assert_eq!((ours, theirs), ((true, true), (false, false)));
+        }
+    }
 
     #[test]
     fn each_problem_says_what_to_do() {

@@ -7,7 +7,10 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -64,23 +67,32 @@ impl Shelf {
     }
 }
 
-/// Carries bytes until both sides have said all.
+/// Carries bytes until both sides have said all. Who said so first is told of the other's end by the end of the connection.
 ///
 /// # Errors
 /// When either side breaks off; the other must then be broken off too, or it would take a part for the whole.
 pub async fn relay(a: &mut TcpStream, b: &mut TcpStream, buffers: &Buffers) -> io::Result<()> {
     let ((a_read, a_write), (b_read, b_write)) = (a.split(), b.split());
-    tokio::try_join!(biased; one_way(a_read, b_write, buffers), one_way(b_read, a_write, buffers))?;
+    let ended = AtomicBool::new(false);
+    tokio::try_join!(biased; one_way(a_read, b_write, buffers, &ended), one_way(b_read, a_write, buffers, &ended))?;
     Ok(())
 }
 
-async fn one_way(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, buffers: &Buffers) -> io::Result<()> {
+async fn one_way(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    buffers: &Buffers,
+    ended: &AtomicBool,
+) -> io::Result<()> {
     let mut large = false;
     loop {
         let shelf = buffers.shelf(large);
         let (buffer, length) = poll_fn(|cx| read(&mut from, shelf, cx)).await?;
         if length == 0 {
             shelf.put(buffer);
+            if ended.swap(true, Ordering::Relaxed) {
+                return Ok(());
+            }
             // fails when the other side has broken off meanwhile, which its own direction finds out
             return to.shutdown().await.or(Ok(()));
         }
