@@ -163,6 +163,23 @@ fn the_token_of_a_binding_is_let_go_with_it_whatever_its_watch_says() {
 }
 
 #[test]
+fn a_token_is_not_taken_for_gone_because_somebody_says_404() {
+    let asked = rule(10 * SECOND, "GET /api/v1/namespaces/shop/secrets/own", "", Fate::Code(404, None));
+    let let_go =
+        rule(10 * SECOND, "PATCH /api/v1/namespaces/shop/secrets/own", r#""finalizers":[]"#, Fate::Code(404, None));
+    for rule in [asked, let_go] {
+        let mut script = script(&[(10_000, Deed::DeleteNamespace)], vec![rule]);
+        script.deeds[3].1 = Deed::Binding { own: true };
+        // Else the namespace could not end.
+        holds(script, |entries| {
+            let token = first(entries, "PATCH", "secrets/own", r#""finalizers":[]"#);
+            let binding = first(entries, "PATCH", "projectbindings/default", LET_GO);
+            (token.is_none() || token > binding).then(|| format!("token let go at {token:?}, binding at {binding:?}"))
+        });
+    }
+}
+
+#[test]
 fn nothing_is_begun_through_a_binding_that_is_being_let_go() {
     let late = rule(Duration::ZERO, "projectbindings/default", LET_GO, Fate::Pass(5 * SECOND, Duration::ZERO));
     let life = [(10_000, Deed::DeleteBinding), (12_000, create("projectdnszones", "a"))];

@@ -6,13 +6,16 @@ mod watched;
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::{Arc, MutexGuard, PoisonError},
 };
 
+use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PatchParams, PostParams},
+    runtime::watcher::{Event, watcher},
 };
 use serde_json::{Value, json};
 
@@ -201,10 +204,37 @@ impl Secrets {
     /// # Errors
     /// A message for people.
     pub async fn let_go(&self, namespace: &str, name: &str) -> Result<(), String> {
-        match self.look(namespace, name).await? {
+        let found = match self.look(namespace, name).await? {
+            Some(secret) => Some(secret),
+            // Somebody between us and the API server may have said so.
+            None => self.shown(namespace, name).await?.map(Arc::new),
+        };
+        match found {
             Some(secret) => self.mark(namespace, &secret, false).await,
             None => Ok(()),
         }
+    }
+
+    /// A Secret as a watch that is opened now shows it. A watch says that all was shown; nobody else says that.
+    async fn shown(&self, namespace: &str, name: &str) -> Result<Option<Secret>, String> {
+        let mut events = pin!(watcher(self.api(namespace), Scope::one(namespace, name).config()));
+        let shown = async {
+            loop {
+                match events.try_next().await {
+                    Ok(Some(Event::InitApply(secret))) => return Ok(Some(secret)),
+                    Ok(Some(Event::InitDone)) => return Ok(None),
+                    Ok(_) => {}
+                    Err(error) => return Err(format!("Secret {namespace}/{name}: {error}")),
+                }
+            }
+        };
+        let late = |_| {
+            format!(
+                "Secret {namespace}/{name}: its watch does not say within {} s whether it is there",
+                CALL_TIMEOUT.as_secs()
+            )
+        };
+        tokio::time::timeout(CALL_TIMEOUT, shown).await.map_err(late)?
     }
 
     async fn mark(&self, namespace: &str, secret: &Secret, held: bool) -> Result<(), String> {
@@ -218,7 +248,7 @@ impl Secrets {
         let (name, patch) = (secret.name_any(), Patch::<Value>::Merge(json!({"metadata": metadata})));
         match bounded(self.api(namespace).patch(&name, &PatchParams::default(), &patch)).await {
             Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(kube::Error::Api(status)) if held && status.code == 404 => Ok(()),
             Err(error) => Err(said(namespace, &name, &error)),
         }
     }
