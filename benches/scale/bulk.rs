@@ -58,8 +58,7 @@ pub async fn alone(ground: &Ground, watcher: &mut Watcher, before: usize) -> (Du
         };
         let began = Instant::now();
         declare(ground, std::slice::from_ref(&item)).await;
-        watcher.until(before + number + 1).await;
-        times.push(watcher.seen(item.kind, &item.namespace, &item.name).unwrap() - began);
+        times.push(watcher.until_seen(&item).await - began);
     }
     (quantile(&mut times, 0.5), quantile(&mut times, 0.99))
 }

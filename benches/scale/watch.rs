@@ -22,7 +22,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::{ground::Ground, load::KINDS};
+use crate::{
+    ground::Ground,
+    load::{Item, KINDS},
+};
 
 /// Longest time from one object that becomes Ready to the next.
 const STANDSTILL: Duration = Duration::from_secs(60);
@@ -77,8 +80,16 @@ impl Watcher {
         }
     }
 
-    /// When an object was first seen Ready.
-    pub fn seen(&self, kind: &str, namespace: &str, name: &str) -> Option<Instant> {
-        self.seen.lock().unwrap().get(&(kind.to_owned(), namespace.to_owned(), name.to_owned())).copied()
+    /// Waits until an object is Ready; when it was first seen so.
+    pub async fn until_seen(&mut self, item: &Item) -> Instant {
+        let key = (item.kind.to_owned(), item.namespace.clone(), item.name.clone());
+        loop {
+            self.count.borrow_and_update();
+            if let Some(at) = self.seen.lock().unwrap().get(&key) {
+                return *at;
+            }
+            let waited = timeout(STANDSTILL, self.count.changed()).await;
+            assert!(waited.is_ok(), "{key:?} did not become Ready");
+        }
     }
 }
