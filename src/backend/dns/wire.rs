@@ -1,5 +1,5 @@
 //! An answer on the wire (RFC 1035 section 4.1). Names of records are compressed (section 4.1.4): each is the question's, the end
-//! of it, or what an alias before it points to. Written here, as half of the time of an answer went into a general encoder.
+//! of it, or what an alias before it points to. Written here, as much of the time of an answer went into a general encoder.
 
 use hickory_proto::op::{Query, ResponseCode};
 
