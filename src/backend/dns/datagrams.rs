@@ -79,7 +79,8 @@ mod many {
         os::fd::AsRawFd,
     };
 
-    use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
+    use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
+    use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
     use tokio::net::UdpSocket;
 
     use super::{BATCH, Head, address};
@@ -95,11 +96,13 @@ mod many {
     /// How many were sent: at least one.
     pub fn send(socket: &UdpSocket, messages: &[(Vec<u8>, SocketAddr)]) -> io::Result<usize> {
         let messages = messages.get(..BATCH).unwrap_or(messages);
-        let slices: Vec<_> = messages.iter().map(|(bytes, _)| [IoSlice::new(bytes)]).collect();
-        let to: Vec<_> = messages.iter().map(|(_, to)| Some(SockaddrStorage::from(*to))).collect();
-        let mut headers = MultiHeaders::preallocate(slices.len(), None);
-        let none: [ControlMessage<'_>; 0] = [];
-        Ok(sendmmsg(socket.as_raw_fd(), &mut headers, &slices, &to, none, MsgFlags::empty())?.count())
+        let nothing_else = SendAncillaryBuffer::default;
+        let parts =
+            messages.iter().map(|(bytes, to)| (SocketAddrAny::from(*to), [IoSlice::new(bytes)], nothing_else()));
+        let mut parts: Vec<_> = parts.collect();
+        let headers = parts.iter_mut().map(|(to, bytes, control)| MMsgHdr::new_with_addr(to, bytes, control));
+        let mut headers: Vec<_> = headers.collect();
+        Ok(sendmmsg(socket, &mut headers, SendFlags::empty())?)
     }
 }
 
