@@ -6,8 +6,9 @@ use hickory_proto::{
 };
 
 use super::{
+    catalog::Catalog,
     wire::{HEADER, Response},
-    zone::{CNAME, Catalog, Found, Path, Wanted, Zone, path},
+    zone::{CNAME, Found, Path, Wanted, Zone, path},
 };
 
 /// What is not known to be taken may not be sent (RFC 1035 section 4.2.1).

@@ -1,14 +1,15 @@
 //! From all zones and records to what is served and what each of them is worth. Pure.
 //!
-//! Names are judged one by one: a change costs what it touches, not what there is. What moves the domains themselves costs all.
+//! Names are judged one by one: a change costs what it touches, not what there is.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     mem,
     sync::Arc,
 };
 
 use super::{
+    places::Places,
     record::{Parsed, RecordProblem},
     zone::Sets,
 };
@@ -73,10 +74,14 @@ pub struct Assembly {
     kin: BTreeMap<ObjectId, Kin>,
     /// Records by their names. Those whose name cannot be read are not in it.
     names: BTreeMap<Name, BTreeSet<ObjectId>>,
+    /// Zones by their patterns.
+    places: Places,
     /// The zones that overlap a zone.
     overlaps: BTreeMap<ObjectId, BTreeMap<ObjectId, Overlap>>,
-    /// Domains of the zones; absent before they were told once.
-    domains: Option<BTreeSet<Name>>,
+    /// Domains of the zones, and how many zones each has.
+    domains: BTreeMap<Name, usize>,
+    /// The domains that were told.
+    told: BTreeSet<Name>,
     touched: Touched,
 }
 
@@ -87,14 +92,23 @@ struct Touched {
     /// Records whose name cannot be read.
     nameless: BTreeSet<ObjectId>,
     zones: BTreeSet<ObjectId>,
-    domains: bool,
+    domains: BTreeSet<Name>,
+}
+
+/// Domains that came and went.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Those that have zones now.
+    pub added: BTreeSet<Name>,
+    /// Those that have none any more.
+    pub removed: BTreeSet<Name>,
 }
 
 /// What came of the changes.
 #[derive(Debug, Default)]
 pub struct Assembled {
-    /// All domains, when they are others than before: then all names are told anew.
-    pub domains: Option<BTreeSet<Name>>,
+    /// How the domains changed.
+    pub domains: Moved,
     /// What names have now that may have had something else.
     pub names: Vec<(Name, Sets)>,
     /// What became of records.
@@ -122,19 +136,21 @@ const LISTED: usize = 200;
 impl Assembly {
     /// Takes in a zone, or what it is now.
     pub fn put_zone(&mut self, id: &str, writer: Writer) {
-        self.touched.domains = true;
-        self.touch_zone(id);
-        self.forget_overlaps(id);
-        for (other, theirs) in self.zones.iter().filter(|(other, zone)| *other != id && zone.project == writer.project)
-        {
-            for (of, our, with, their) in [(id, &writer, other.as_str(), theirs), (other, theirs, id, &writer)] {
+        self.remove_zone(id);
+        for other in self.places.beside(&writer) {
+            let Some(theirs) = self.zones.get(&other) else { continue };
+            for (of, our, with, their) in [(id, &writer, &*other, theirs), (&*other, theirs, id, &writer)] {
                 if let Some(overlap) = overlap(our, with, their) {
                     self.overlaps.entry(of.to_owned()).or_default().insert(with.to_owned(), overlap);
                     self.touched.zones.insert(of.to_owned());
                 }
             }
         }
+        self.places.put(id, &writer);
+        *self.domains.entry(writer.domain.clone()).or_default() += 1;
+        self.touched.domains.insert(writer.domain.clone());
         self.zones.insert(id.to_owned(), writer);
+        self.touch_zone(id);
     }
 
     /// Takes in a record, or what it is now.
@@ -154,13 +170,25 @@ impl Assembly {
 
     /// Lets go of a zone or a record.
     pub fn remove(&mut self, id: &str) {
-        if self.zones.remove(id).is_some() {
-            self.touched.domains = true;
-            self.touch_zone(id);
-            self.forget_overlaps(id);
-        } else {
+        if !self.remove_zone(id) {
             self.remove_record(id);
         }
+    }
+
+    /// False when it is no zone.
+    fn remove_zone(&mut self, id: &str) -> bool {
+        let Some(writer) = self.zones.remove(id) else { return false };
+        self.places.remove(id, &writer);
+        if let Entry::Occupied(mut zones) = self.domains.entry(writer.domain.clone()) {
+            *zones.get_mut() -= 1;
+            if *zones.get() == 0 {
+                zones.remove();
+            }
+        }
+        self.touched.domains.insert(writer.domain);
+        self.touch_zone(id);
+        self.forget_overlaps(id);
+        true
     }
 
     fn remove_record(&mut self, id: &str) {
@@ -209,12 +237,12 @@ impl Assembly {
     /// that does not.
     #[must_use]
     pub fn settle(&mut self) -> Assembled {
-        let moved = self.settle_domains();
+        let domains = self.settle_domains();
         let Touched { mut names, nameless, mut zones, .. } = mem::take(&mut self.touched);
-        if moved {
-            names = self.names.keys().cloned().collect();
-        }
-        let mut all = Assembled { domains: self.domains.clone().filter(|_| moved), ..Assembled::default() };
+        // at a domain itself other records may be
+        let moved = domains.added.iter().chain(&domains.removed);
+        names.extend(moved.filter(|domain| self.names.contains_key(*domain)).cloned());
+        let mut all = Assembled { domains, ..Assembled::default() };
         for name in names {
             let (sets, standings) = self.judge(&name);
             all.names.push((name, sets));
@@ -232,13 +260,19 @@ impl Assembly {
         all
     }
 
-    /// Whether the domains are others than before.
-    fn settle_domains(&mut self) -> bool {
-        if !self.touched.domains && self.domains.is_some() {
-            return false;
+    /// How the domains changed since they were told last.
+    fn settle_domains(&mut self) -> Moved {
+        let mut moved = Moved::default();
+        for domain in mem::take(&mut self.touched.domains) {
+            if self.domains.contains_key(&domain) {
+                if self.told.insert(domain.clone()) {
+                    moved.added.insert(domain);
+                }
+            } else if self.told.remove(&domain) {
+                moved.removed.insert(domain);
+            }
         }
-        let domains = self.zones.values().map(|zone| zone.domain.clone()).collect();
-        self.domains.replace(domains) != self.domains
+        moved
     }
 
     /// What a name has, and what each of its records is worth.
@@ -286,7 +320,7 @@ impl Assembly {
 
     /// The apex has SOA and NS records, so it can be no alias (RFC 1912 section 2.4).
     fn not_at_apex(&self, parsed: &Parsed) -> Result<(), Member> {
-        let apex = self.domains.iter().any(|domains| domains.contains(&parsed.name));
+        let apex = self.domains.contains_key(&parsed.name);
         if parsed.of != RecordType::CNAME || !apex {
             return Ok(());
         }

@@ -76,7 +76,7 @@ fn narrower_patterns_mark_records_and_make_room() {
     assembly.put_zone("z1", zone("shop", &["b.example.dev"]));
     let narrowed = assembly.settle();
     assert_eq!(reasons(&narrowed), ["OutsidePatterns", "", ""]);
-    assert!(narrowed.domains.is_none(), "the domains are the same");
+    assert_eq!(narrowed.domains, Moved::default(), "the domains are the same");
     let counts = |report: &ZoneReport| (report.served, report.unserved);
     assert_eq!((counts(&narrowed.zones["z1"]), counts(&narrowed.zones["z2"])), ((1, 1), (1, 0)));
     assembly.remove("z2");
@@ -88,11 +88,11 @@ fn narrower_patterns_mark_records_and_make_room() {
 fn a_change_touches_its_own_name_only() {
     let mut assembly =
         assembly([("a.example.dev", RecordType::A, "192.0.2.1"), ("b.example.dev", RecordType::A, "192.0.2.1")]);
-    assert!(assembly.settle().domains.is_some());
+    assert_eq!(assembly.settle().domains.added.len(), 1);
     assembly.put_record("r1", "z1".into(), record("b.example.dev", RecordType::A, "192.0.2.9"));
     let changed = assembly.settle();
     assert_eq!(served_names(&changed), [("b.example.dev", 1)]);
-    assert_eq!((changed.domains.is_none(), changed.records.len()), (true, 1));
+    assert_eq!((changed.domains, changed.records.len()), (Moved::default(), 1));
     assembly.remove("r1");
     let changed = assembly.settle();
     assert_eq!(served_names(&changed), [("b.example.dev", 0)]);
@@ -116,15 +116,28 @@ fn overlaps_are_told_inside_a_project() {
     assert_eq!(assembly.settle().zones["z1"].overlaps, []);
 }
 
+/// A domain that comes or goes is told with its own name, where other records may be now; the catalog moves what is in it.
 #[test]
-fn the_longest_domain_has_the_record() {
-    let mut assembly = assembly([("a.example.dev", RecordType::A, "192.0.2.1")]);
+fn a_domain_that_moves_touches_its_own_name_only() {
+    let mut assembly = assembly([
+        ("a.example.dev", RecordType::CNAME, "x.example.net"),
+        ("b.example.dev", RecordType::A, "192.0.2.1"),
+    ]);
     let domain = Name::parse("A.example.dev", crate::rules::dns::Alphabet::Host).unwrap();
-    assert_eq!(assembly.settle().domains.unwrap().len(), 1);
-    assembly.put_zone("z2", Writer { domain: domain.clone(), ..zone("shop", &["a.example.dev"]) });
-    let assembled = assembly.settle();
-    assert_eq!(assembled.domains.as_ref().unwrap().len(), 2);
-    assert_eq!(served_names(&assembled), [("a.example.dev", 1)], "all names are told anew");
+    assert_eq!(assembly.settle().domains.added.len(), 1);
+    assembly.put_zone("z2", Writer { domain: domain.clone(), ..zone("shop", &["x.a.example.dev"]) });
+    let came = assembly.settle();
+    assert_eq!(came.domains, Moved { added: [domain.clone()].into(), ..Moved::default() });
+    assert_eq!((served_names(&came), reasons(&came)), (vec![("a.example.dev", 0)], vec!["CnameConflict"]));
+    // a second zone of the same domain is no news
+    assembly.put_zone("z3", Writer { domain: domain.clone(), ..zone("shop", &["y.a.example.dev"]) });
+    assert_eq!(assembly.settle().domains, Moved::default());
+    assembly.remove("z2");
+    assert_eq!(assembly.settle().domains, Moved::default());
+    assembly.remove("z3");
+    let went = assembly.settle();
+    assert_eq!(went.domains, Moved { removed: [domain].into(), ..Moved::default() });
+    assert_eq!((served_names(&went), reasons(&went)), (vec![("a.example.dev", 1)], vec![""]));
 }
 
 /// Changes one by one come to the same as all at once.
@@ -177,7 +190,7 @@ mod incremental {
         #[test]
         fn is_the_same_as_all_at_once(steps in steps()) {
             let (mut assembly, mut last, mut all) = (Assembly::default(), BTreeMap::new(), Assembled::default());
-            let mut names = BTreeMap::new();
+            let (mut names, mut domains) = (BTreeMap::new(), BTreeSet::new());
             for step in steps.iter().chain([&Step::Settle]) {
                 take(&mut assembly, step);
                 match step {
@@ -191,10 +204,10 @@ mod incremental {
                     }
                     Step::Settle => {
                         let news = assembly.settle();
-                        if news.domains.is_some() {
-                            names.clear();
-                            all.domains = news.domains;
-                        }
+                        prop_assert!(news.domains.added.is_disjoint(&domains));
+                        prop_assert!(news.domains.removed.is_subset(&domains));
+                        domains.extend(news.domains.added);
+                        domains.retain(|domain| !news.domains.removed.contains(domain));
                         names.extend(news.names);
                         all.records.extend(news.records);
                         all.zones.extend(news.zones);
@@ -207,7 +220,8 @@ mod incremental {
             names.retain(|_, sets| !sets.is_empty());
             let right: BTreeMap<_, _> = fresh.names.into_iter().filter(|(_, sets)| !sets.is_empty()).collect();
             prop_assert_eq!(names, right);
-            prop_assert_eq!((all.domains, all.records, all.zones), (fresh.domains, fresh.records, fresh.zones));
+            let right = Moved { added: domains, ..Moved::default() };
+            prop_assert_eq!((right, all.records, all.zones), (fresh.domains, fresh.records, fresh.zones));
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         Code, Intent, Problem, Project,
         dns::{Record, Zone},
     },
-    rules::dns::{Alphabet, Name, Pattern, overlaps},
+    rules::dns::{Alphabet, Name, Pattern},
 };
 
 /// Most patterns of a zone.
@@ -35,11 +35,9 @@ struct Chosen {
     domain: String,
 }
 
-/// What a zone may write, for the checks of the others. Kept by domain, with the labels from right to left, so that the zones
-/// of a domain and of those in it stand together.
+/// What a zone may write, for the checks of the others: kept by its id, which stands by each of its patterns.
 #[derive(Serialize, Deserialize)]
 struct Claim {
-    id: String,
     project: String,
     organization: String,
     name: String,
@@ -90,21 +88,19 @@ impl Checks for ZoneChecks {
         }
         let patterns = read_patterns(&zone, &domain)?;
         self.check_owner(tx, project, &domain)?;
-        check_overlaps(tx, id, project, &domain, &patterns)?;
+        check_overlaps(tx, project, &patterns)?;
         let claim = Claim {
-            id: id.to_owned(),
             project: project.name.clone(),
             organization: project.organization.clone(),
             name: zone.name,
             patterns: zone.patterns,
         };
-        tx.put(Table::Leases, &row(domain.key(), id), encode(&claim)?)?;
+        claim.put(tx, id)?;
         Ok(json!({"domain": domain.key()}))
     }
 
-    fn release(&self, tx: &mut dyn Transaction, id: &str, chosen: &Value) -> Result<(), Problem> {
-        let chosen: Chosen = read(chosen)?;
-        Ok(tx.delete(Table::Leases, &row(&chosen.domain, id))?)
+    fn release(&self, tx: &mut dyn Transaction, id: &str, _: &Value) -> Result<(), Problem> {
+        Ok(Claim::remove(tx, id)?)
     }
 }
 
@@ -129,21 +125,36 @@ fn read_patterns(zone: &Zone, domain: &Name) -> Result<Vec<Pattern>, Problem> {
     Ok(patterns)
 }
 
-/// Inside one project zones may overlap; the plane tells them.
-fn check_overlaps(
-    tx: &dyn Transaction,
-    id: &str,
-    project: &Project,
-    domain: &Name,
-    patterns: &[Pattern],
-) -> Result<(), Problem> {
-    for claim in claims_near(tx, domain)? {
-        if claim.id == id || claim.project == project.name {
-            continue;
+impl Claim {
+    fn get(view: &dyn View, id: &str) -> Result<Option<Self>, StoreProblem> {
+        view.get(Table::Leases, &claim_row(id))?.map(|bytes| decode(&bytes)).transpose()
+    }
+
+    fn put(&self, tx: &mut dyn Transaction, id: &str) -> Result<(), StoreProblem> {
+        Self::remove(tx, id)?;
+        for pattern in self.patterns() {
+            tx.put(Table::Leases, &pattern_row(&pattern, id), self.project.clone().into_bytes())?;
         }
-        let theirs: Vec<Pattern> = claim.patterns.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
-        let Some((our, their)) = overlaps(patterns, &theirs).first().copied() else { continue };
-        let index = patterns.iter().position(|pattern| pattern == our).unwrap_or_default();
+        tx.put(Table::Leases, &claim_row(id), encode(self)?)
+    }
+
+    fn remove(tx: &mut dyn Transaction, id: &str) -> Result<(), StoreProblem> {
+        for pattern in Self::get(tx, id)?.iter().flat_map(Self::patterns) {
+            tx.delete(Table::Leases, &pattern_row(&pattern, id))?;
+        }
+        tx.delete(Table::Leases, &claim_row(id))
+    }
+
+    fn patterns(&self) -> impl Iterator<Item = Pattern> {
+        // they were read when they were accepted
+        self.patterns.iter().filter_map(|text| Pattern::parse(text).ok())
+    }
+}
+
+/// Inside one project zones may overlap; the plane tells them.
+fn check_overlaps(tx: &dyn Transaction, project: &Project, patterns: &[Pattern]) -> Result<(), Problem> {
+    for (index, our) in patterns.iter().enumerate() {
+        let Some((claim, their)) = overlapping(tx, &project.name, our)? else { continue };
         let detail = if claim.organization == project.organization {
             format!(
                 "the pattern {our} overlaps {their} of the zone {} in the project {}: narrow one of the two",
@@ -158,24 +169,42 @@ fn check_overlaps(
     Ok(())
 }
 
-/// The zones of this domain, of those above it and of those in it.
-fn claims_near(view: &dyn View, domain: &Name) -> Result<Vec<Claim>, Problem> {
-    let labels: Vec<&str> = domain.key().split('.').rev().collect();
-    let above = (1..labels.len()).map(|count| [labels.get(..count).unwrap_or_default(), &[""]].concat());
-    let mut claims = Vec::new();
-    for path in above.chain([labels.clone()]) {
-        let from = key(&[&[Zone::COLLECTION, "domain"], &path[..]].concat());
-        for (_, value) in view.scan(Table::Leases, &from, &prefix_end(&from), usize::MAX)? {
-            claims.push(decode(&value)?);
+/// A zone of another project that may write a name that this pattern covers, and by which of its patterns. Costs what stands
+/// beside the pattern, however many zones there are.
+fn overlapping(view: &dyn View, project: &str, pattern: &Pattern) -> Result<Option<(Claim, Pattern)>, StoreProblem> {
+    let (parent, label) = pattern.place();
+    let all = [Zone::COLLECTION, "pattern", parent];
+    let prefixes = match label {
+        Pattern::STAR => vec![key(&all)],
+        label => [label, Pattern::STAR].map(|label| key(&[&all[..], &[label]].concat())).into(),
+    };
+    for prefix in prefixes {
+        for (row, holder) in view.scan(Table::Leases, &prefix, &prefix_end(&prefix), usize::MAX)? {
+            if holder == project.as_bytes() {
+                continue;
+            }
+            let Some(claim) = id_of(&row).map(|id| Claim::get(view, id)).transpose()?.flatten() else { continue };
+            let their = claim.patterns().find(|their| their.overlaps(pattern));
+            if let Some(their) = their {
+                return Ok(Some((claim, their)));
+            }
         }
     }
-    Ok(claims)
+    Ok(None)
 }
 
-/// No label is empty, so the empty part ends the domain.
-fn row(domain: &str, id: &str) -> Vec<u8> {
-    let labels: Vec<&str> = domain.split('.').rev().collect();
-    key(&[&[Zone::COLLECTION, "domain"], &labels[..], &["", id]].concat())
+fn claim_row(id: &str) -> Vec<u8> {
+    key(&[Zone::COLLECTION, "claim", id])
+}
+
+/// What a pattern ends with, its leftmost label, and whose it is.
+fn pattern_row(pattern: &Pattern, id: &str) -> Vec<u8> {
+    let (parent, label) = pattern.place();
+    key(&[Zone::COLLECTION, "pattern", parent, label, id])
+}
+
+fn id_of(pattern_row: &[u8]) -> Option<&str> {
+    std::str::from_utf8(pattern_row).ok()?.split('\0').nth(4)
 }
 
 /// The checks of the collection `dns-zones/records`.

@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
 use super::*;
 use crate::backend::store::Row;
 
-/// A transaction that nothing can undo.
+/// A transaction that nothing can undo, and how many rows were read.
 #[derive(Default)]
-struct Memory(BTreeMap<(Table, Vec<u8>), Vec<u8>>);
+struct Memory(BTreeMap<(Table, Vec<u8>), Vec<u8>>, Cell<usize>);
 
 impl View for Memory {
     fn revision(&self) -> u64 {
@@ -13,12 +13,16 @@ impl View for Memory {
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreProblem> {
+        self.1.set(self.1.get() + 1);
         Ok(self.0.get(&(table, key.to_vec())).cloned())
     }
 
     fn scan(&self, table: Table, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Row>, StoreProblem> {
         let range = (table, from.to_vec())..(table, to.to_vec());
-        Ok(self.0.range(range).take(limit).map(|((_, key), value)| (key.clone(), value.clone())).collect())
+        let rows = self.0.range(range).take(limit).map(|((_, key), value)| (key.clone(), value.clone()));
+        let rows: Vec<_> = rows.collect();
+        self.1.set(self.1.get() + rows.len());
+        Ok(rows)
     }
 }
 
@@ -123,6 +127,35 @@ fn overlaps_with_other_projects_are_refused_and_named() {
     );
     ZoneChecks::new(owner_of).release(tx, "c", &json!({"domain": "example.dev"})).unwrap();
     assert!(accept(tx, "a", "shop", "example.dev", &["*.shop.example.dev"], Some(&shop)).is_ok());
+}
+
+/// What is read for a zone among few zones of its domain and among many.
+#[test]
+fn a_zone_costs_the_same_among_few_and_among_many() {
+    let cost = |zones: u32| {
+        let tx = &mut Memory::default();
+        for n in 0..zones {
+            let project = if n % 2 == 0 { "shop" } else { "blog" };
+            let patterns = [format!("w{n}.example.dev"), format!("*.s{n}.example.dev")];
+            let patterns = patterns.each_ref().map(String::as_str);
+            accept(tx, &format!("z{n}"), project, "example.dev", &patterns, None).unwrap();
+        }
+        tx.1.set(0);
+        accept(tx, "last", "shop", "example.dev", &["last.example.dev", "*.last.example.dev"], None).unwrap();
+        tx.1.get()
+    };
+    assert_eq!(cost(10), cost(1000));
+}
+
+#[test]
+fn what_a_zone_gives_up_leaves_nothing() {
+    let tx = &mut Memory::default();
+    let chosen = accept(tx, "a", "shop", "example.dev", &["x.example.dev", "*.y.example.dev"], None).unwrap();
+    assert_eq!(tx.0.len(), 3);
+    accept(tx, "a", "shop", "example.dev", &["X.example.dev"], Some(&chosen)).unwrap();
+    assert_eq!(tx.0.len(), 2);
+    ZoneChecks::new(owner_of).release(tx, "a", &chosen).unwrap();
+    assert!(tx.0.is_empty());
 }
 
 #[test]

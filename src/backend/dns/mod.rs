@@ -7,8 +7,10 @@
 
 mod answer;
 mod assembly;
+mod catalog;
 mod checks;
 mod datagrams;
+mod places;
 mod plane;
 mod record;
 mod served;
@@ -21,10 +23,11 @@ mod zone;
 use std::sync::Arc;
 
 pub use answer::{Transport, respond};
+pub use catalog::Catalog;
 pub use checks::{OwnerOf, RecordChecks, ZoneChecks};
 pub use plane::{DnsPlane, NAME_SERVER, Options};
 pub use server::{LISTEN, ListenProblem, Listeners};
-pub use zone::{Catalog, Found, RecordSet, Zone};
+pub use zone::{Found, RecordSet, Zone};
 
 use super::{api::collections::Collection, domains, plane::BoxedPlane, service::Service};
 use crate::{

@@ -1,18 +1,15 @@
 //! The plane: follows zones and records, serves what they come to, and says what became of each.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem,
-};
+use std::{collections::BTreeMap, mem};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    assembly::{Assembled, Assembly, Writer, ZoneReport},
+    assembly::{Assembled, Assembly, Moved, Writer, ZoneReport},
     record::parse,
     served::Served,
     server::Listeners,
-    zone::{Catalog, Sets, Zone as ServedZone},
+    zone::Sets,
 };
 use crate::{
     backend::plane::{IntentChange, Intents, Plane, PlaneProblem, Reporter},
@@ -166,7 +163,7 @@ impl Work {
             return;
         }
         let Assembled { domains, names, records, zones } = self.assembly.settle();
-        self.publish(domains, names);
+        self.publish(&domains, names);
         for id in mem::take(&mut self.leaving) {
             self.reality.released(&id).await;
         }
@@ -174,16 +171,14 @@ impl Work {
         self.report_records(records).await;
     }
 
-    fn publish(&mut self, domains: Option<BTreeSet<Name>>, names: Vec<(Name, Sets)>) {
+    fn publish(&mut self, domains: &Moved, names: Vec<(Name, Sets)>) {
         let serial = self.serial();
-        let Some(domains) = domains else { return self.served.change(names, serial) };
-        let zones = domains.iter().map(|name| {
-            let below = domains.iter().filter(|other| *other != name && other.is_within(name));
-            ServedZone::new(name, serial, &self.options.name_servers, below)
+        let servers = &self.options.name_servers;
+        self.served.change(|catalog| {
+            domains.added.iter().for_each(|domain| catalog.add(domain, serial, servers));
+            domains.removed.iter().for_each(|domain| catalog.remove(domain, serial));
+            catalog.change(names, serial);
         });
-        let mut catalog = Catalog::new(zones);
-        catalog.change(names, serial);
-        self.served.replace(catalog);
     }
 
     /// The next serial number: each is used once (RFC 1982). What a crash may have lost is skipped by the store.

@@ -4,14 +4,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{
     answer::{Transport, respond},
-    zone::{Catalog, Sets},
+    catalog::Catalog,
 };
-use crate::rules::dns::Name;
 
 /// What is served now; nothing before all was read once. Cheap to clone.
 ///
-/// A lock rather than a copy for each change: a change costs what it changes, whatever else the domain has. Each answer is made
-/// from one state, and held up for some microseconds at most.
+/// A lock rather than a copy for each change: a change costs what it changes, whatever else is served. Each answer is made from one
+/// state, and held up while names are changed: about a microsecond for each.
 #[derive(Clone, Debug, Default)]
 pub struct Served(Arc<RwLock<Option<Catalog>>>);
 
@@ -23,17 +22,13 @@ impl Served {
         respond(catalog.as_ref(), request, transport)
     }
 
-    /// Serves another catalog.
-    pub fn replace(&self, catalog: Catalog) {
-        let before = self.0.write().unwrap_or_else(PoisonError::into_inner).replace(catalog);
-        // a large one takes its time to go, when nobody waits for it any more
-        drop(before);
-    }
-
-    /// Changes some names, all at once.
-    pub fn change(&self, names: Vec<(Name, Sets)>, serial: u32) {
+    /// Changes what is served, all at once. The first time it is made while nothing is served yet.
+    pub fn change(&self, change: impl FnOnce(&mut Catalog)) {
         if let Some(catalog) = self.0.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            catalog.change(names, serial);
+            return change(catalog);
         }
+        let mut first = Catalog::default();
+        change(&mut first);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(first);
     }
 }

@@ -1,7 +1,8 @@
-//! What is served: domains, each a tree of labels.
+//! One domain: a tree of labels.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
+    mem,
     sync::Arc,
 };
 
@@ -23,7 +24,7 @@ const NEGATIVE_TTL: u32 = 60;
 const TIMES: [u32; 3] = [3600, 600, 1_209_600];
 
 /// A label in lower case.
-type Label = Box<[u8]>;
+pub type Label = Box<[u8]>;
 /// A name's labels in lower case, the rightmost first.
 pub type Path = Vec<Label>;
 
@@ -34,7 +35,8 @@ pub fn path(name: &WireName) -> Path {
     path
 }
 
-fn path_of(name: &Name) -> Path {
+/// The path of a name.
+pub fn path_of(name: &Name) -> Path {
     name.labels().rev().map(|label| label.to_ascii_lowercase().into_bytes().into()).collect()
 }
 
@@ -110,15 +112,11 @@ pub enum Wanted {
 }
 
 impl Zone {
-    /// A domain with nothing in it but its own records. `below` are further domains that are served beside it and are in it: the
-    /// names down to them exist.
+    /// A domain with nothing in it but its own records.
     #[must_use]
-    pub fn new<'a>(domain: &Name, serial: u32, name_servers: &[Name], below: impl Iterator<Item = &'a Name>) -> Self {
+    pub fn new(domain: &Name, serial: u32, name_servers: &[Name]) -> Self {
         let depth = domain.labels().count();
         let mut root = Node::default();
-        for name in below {
-            root.down(path_of(name), depth).kept = true;
-        }
         let servers = name_servers.iter().map(Name::wire).collect();
         root.sets.insert(NS, Arc::new(RecordSet { ttl: OWN_TTL, values: servers, target: None }));
         // a name that was read has a form on the wire
@@ -138,6 +136,24 @@ impl Zone {
     /// Gives a name these records and no others, the zone's own aside. False when it had them already.
     pub fn put(&mut self, name: &Name, sets: Sets) -> bool {
         self.root.put(path_of(name).get(self.depth..).unwrap_or_default(), sets)
+    }
+
+    /// A domain in it is served beside it: the names down to there exist.
+    pub fn mark(&mut self, domain: &[Label]) {
+        self.root.down(self.depth, domain).kept = true;
+    }
+
+    /// What it has in the domain of another zone, which has nothing yet, goes there.
+    pub fn hand_over(&mut self, domain: &[Label], to: &mut Self) {
+        let node = self.root.down(self.depth, domain);
+        to.root.children = mem::take(&mut node.children);
+        to.root.put(&[], mem::take(&mut node.sets));
+    }
+
+    /// A domain in it is served beside it no more: it takes what that had, the domain's own records aside.
+    pub fn unmark(&mut self, domain: &[Label], of: Option<Self>) {
+        let inside = of.map(|zone| zone.root.without_own());
+        self.root.unmark(domain.get(self.depth..).unwrap_or_default(), inside);
     }
 
     /// Gives the zone another serial number.
@@ -168,8 +184,34 @@ impl Zone {
 }
 
 impl Node {
-    fn down(&mut self, path: Path, depth: usize) -> &mut Self {
-        path.into_iter().skip(depth).fold(self, |node, label| node.children.entry(label).or_default())
+    fn down(&mut self, depth: usize, path: &[Label]) -> &mut Self {
+        path.iter().skip(depth).fold(self, |node, label| node.children.entry(label.clone()).or_default())
+    }
+
+    fn without_own(mut self) -> Self {
+        self.sets.retain(|of, _| ![SOA, NS].contains(of));
+        self
+    }
+
+    fn unmark(&mut self, path: &[Label], inside: Option<Self>) {
+        let Some((label, rest)) = path.split_first() else {
+            *self = Self { kept: false, ..inside.unwrap_or_else(|| mem::take(self)) };
+            return;
+        };
+        let Some(child) = self.children.get_mut(label) else { return };
+        child.unmark(rest, inside);
+        self.prune(label);
+    }
+
+    /// A name that has nothing, and nothing below it, does not exist.
+    fn prune(&mut self, label: &Label) {
+        if self
+            .children
+            .get(label)
+            .is_some_and(|child| child.sets.is_empty() && child.children.is_empty() && !child.kept)
+        {
+            self.children.remove(label);
+        }
     }
 
     fn put(&mut self, path: &[Label], mut sets: Sets) -> bool {
@@ -186,10 +228,7 @@ impl Node {
         }
         let child = self.children.entry(label.clone()).or_default();
         let news = child.put(rest, sets);
-        // a name that has nothing, and nothing below it, does not exist
-        if child.sets.is_empty() && child.children.is_empty() && !child.kept {
-            self.children.remove(label);
-        }
+        self.prune(label);
         news
     }
 
@@ -211,45 +250,4 @@ impl Node {
 fn authority(domain: &Name, name_servers: &[Name]) -> Vec<u8> {
     let server = name_servers.first().unwrap_or(domain).wire();
     [&server[..], b"\x0ahostmaster", &domain.wire()].concat()
-}
-
-/// All domains that are served.
-#[derive(Debug, Default)]
-pub struct Catalog {
-    zones: BTreeMap<Path, Zone>,
-}
-
-impl Catalog {
-    /// Serves these.
-    #[must_use]
-    pub fn new(zones: impl Iterator<Item = Zone>) -> Self {
-        Self { zones: zones.map(|zone| (path(&zone.apex), zone)).collect() }
-    }
-
-    /// The zone that knows best about a name: the one whose domain has the most labels.
-    #[must_use]
-    pub fn closest(&self, name: &[Label]) -> Option<&Zone> {
-        self.home(name).and_then(|domain| self.zones.get(domain))
-    }
-
-    /// Gives each name its records; domains in which something changed get the serial number.
-    pub fn change(&mut self, names: impl IntoIterator<Item = (Name, Sets)>, serial: u32) {
-        let mut changed = BTreeSet::new();
-        for (name, sets) in names {
-            let path = path_of(&name);
-            let Some(domain) = self.home(&path) else { continue };
-            if self.zones.get_mut(domain).is_some_and(|zone| zone.put(&name, sets)) && !changed.contains(domain) {
-                changed.insert(domain.to_vec());
-            }
-        }
-        for domain in changed {
-            if let Some(zone) = self.zones.get_mut(&domain) {
-                zone.stamp(serial);
-            }
-        }
-    }
-
-    fn home<'a>(&self, name: &'a [Label]) -> Option<&'a [Label]> {
-        (1..=name.len()).rev().filter_map(|labels| name.get(..labels)).find(|domain| self.zones.contains_key(*domain))
-    }
 }

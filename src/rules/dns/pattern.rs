@@ -9,6 +9,9 @@ use super::name::{Alphabet, Name, NameProblem};
 pub struct Pattern(Name);
 
 impl Pattern {
+    /// The label that stands for any.
+    pub const STAR: &str = "*";
+
     /// Reads a pattern.
     ///
     /// # Errors
@@ -32,6 +35,14 @@ impl Pattern {
     pub fn overlaps(&self, other: &Self) -> bool {
         // the star is a label too, so a wildcard pattern stands for the names that it covers
         self.matches(&other.0) || other.matches(&self.0)
+    }
+
+    /// Where it stands: what follows its leftmost label, and that label, in lower case. Patterns overlap only beside each other,
+    /// and there when they are the same or one has the star: so those that overlap can be looked up.
+    #[must_use]
+    pub fn place(&self) -> (&str, &str) {
+        let key = self.0.key();
+        key.split_once('.').map_or(("", key), |(label, parent)| (parent, label))
     }
 
     /// Whether all names that it covers are in `domain`.
@@ -135,6 +146,9 @@ mod tests {
             let both = universe().iter().any(|name| a.matches(name) && b.matches(name));
             prop_assert_eq!(a.overlaps(&b), both, "{} {}", a, b);
             prop_assert_eq!(a.overlaps(&b), b.overlaps(&a));
+            let ((above, left), (beside, right)) = (a.place(), b.place());
+            let meet = left == right || [left, right].contains(&Pattern::STAR);
+            prop_assert_eq!(a.overlaps(&b), above == beside && meet, "{} {}", a, b);
         }
     }
 }

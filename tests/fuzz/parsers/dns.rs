@@ -8,7 +8,7 @@ use hickory_proto::{
     serialize::binary::{BinDecodable as _, BinDecoder, Restrict},
 };
 use loopback_operator::{
-    backend::dns::{Catalog, RecordSet, Transport, Zone, respond},
+    backend::dns::{Catalog, RecordSet, Transport, respond},
     rules::dns::{Alphabet, Name, Pattern, RecordData, RecordType, parse_set},
 };
 use strum::VariantArray as _;
@@ -25,13 +25,14 @@ fn name(text: &str) -> Name {
 
 fn catalog() -> Catalog {
     let domain = name("example.dev");
-    let mut zone = Zone::new(&domain, 7, &[name("ns.example.net")], [].iter());
+    let mut catalog = Catalog::default();
+    catalog.add(&domain, 7, &[name("ns.example.net")]);
     let long = "x".repeat(200);
     let many: Vec<String> = (0..200).map(|n| format!("{n}{long}")).collect();
     let mut put = |owner: &str, of: RecordType, values: &[&str]| {
         let values: Vec<_> = values.iter().map(|value| (*value).to_owned()).collect();
         let set = Arc::new(RecordSet::new(60, &parse_set(of, &values).unwrap()));
-        zone.put(&name(owner), [(of.code(), set)].into());
+        catalog.change([(name(owner), [(of.code(), set)].into())], 7);
     };
     put("www.example.dev", RecordType::A, &["192.0.2.1", "192.0.2.2"]);
     put("*.wild.example.dev", RecordType::TXT, &["found"]);
@@ -40,7 +41,7 @@ fn catalog() -> Catalog {
     put("back.example.dev", RecordType::CNAME, &["loop.example.dev"]);
     put("out.example.dev", RecordType::CNAME, &["elsewhere.example.net"]);
     put("large.example.dev", RecordType::TXT, &many.iter().map(String::as_str).collect::<Vec<_>>());
-    Catalog::new([zone].into_iter())
+    catalog
 }
 
 /// What an answer must be, whatever was asked.

@@ -57,7 +57,7 @@ proptest! {
     ) {
         let of = if text { RecordType::TXT } else { RecordType::A };
         let ttl = |owner: &str| records.iter().position(|(name, _)| name == owner).unwrap_or_default() as u32;
-        let mut zone = Zone::new(&name("x.y"), 1, &[name("ns.y")], std::iter::empty());
+        let mut zone = Zone::new(&name("x.y"), 1, &[name("ns.y")]);
         let sets = |owner: &str, of: RecordType| {
             let set = RecordSet { ttl: ttl(owner), values: vec![vec![0]], target: None };
             Sets::from([(of.code(), Arc::new(set))])

@@ -1,6 +1,7 @@
 #![allow(clippy::cast_possible_truncation)]
 
 mod answers;
+mod catalog;
 mod lookup;
 mod plane;
 mod sockets;
@@ -12,7 +13,10 @@ use hickory_proto::{
     rr::{Name as WireName, RData, RecordType as WireType},
 };
 
-use super::zone::{Catalog, RecordSet, Sets, Zone};
+use super::{
+    catalog::Catalog,
+    zone::{RecordSet, Sets, Zone},
+};
 use crate::rules::dns::{Alphabet, Name, RecordType, parse_set};
 
 pub fn name(text: &str) -> Name {
@@ -24,16 +28,13 @@ pub fn set(of: RecordType, values: &[&str]) -> Arc<RecordSet> {
     Arc::new(RecordSet::new(60, &parse_set(of, &values).unwrap()))
 }
 
-pub fn zone(domain: &str, records: &[(&str, RecordType, &[&str])], below: &[Name]) -> Zone {
-    let mut zone = Zone::new(&name(domain), 7, &[name("ns.localhost")], below.iter());
+/// Records of a domain that is served.
+pub fn fill(catalog: &mut Catalog, records: &[(&str, RecordType, &[&str])]) {
     let mut names = BTreeMap::<Name, Sets>::new();
     for (owner, of, values) in records {
         names.entry(name(owner)).or_default().insert(of.code(), set(*of, values));
     }
-    for (name, sets) in names {
-        assert!(zone.put(&name, sets));
-    }
-    zone
+    catalog.change(names, 7);
 }
 
 /// RFC 4592 section 2.2.1's example, and more.
@@ -42,8 +43,12 @@ pub fn catalog() -> Catalog {
     let sixty: Vec<_> = (0..60).map(|n| format!("192.0.2.{n}")).collect();
     let sixty: Vec<_> = sixty.iter().map(String::as_str).collect();
     let long = "x".repeat(2000);
-    let example = zone(
-        "example.dev",
+    let mut catalog = Catalog::default();
+    for domain in ["example.dev", "x.below.example.dev"] {
+        catalog.add(&name(domain), 7, &[name("ns.localhost")]);
+    }
+    fill(
+        &mut catalog,
         &[
             ("example.dev", TXT, &["apex"]),
             ("*.example.dev", TXT, &["this is a wildcard"]),
@@ -64,11 +69,10 @@ pub fn catalog() -> Catalog {
             ("*.wild.example.dev", CNAME, &["host1.example.dev"]),
             ("sixty.example.dev", A, &sixty),
             ("long.example.dev", TXT, &[&long]),
+            ("x.below.example.dev", A, &["192.0.2.9"]),
         ],
-        &[name("x.below.example.dev")],
     );
-    let below = zone("x.below.example.dev", &[("x.below.example.dev", A, &["192.0.2.9"])], &[]);
-    Catalog::new([example, below].into_iter())
+    catalog
 }
 
 pub fn question(name: &str, of: u16) -> Message {

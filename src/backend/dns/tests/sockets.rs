@@ -21,7 +21,7 @@ const SOON: Duration = Duration::from_secs(5);
 
 fn served() -> Served {
     let served = Served::default();
-    served.replace(catalog());
+    served.change(|served| *served = catalog());
     served
 }
 

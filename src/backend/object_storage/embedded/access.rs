@@ -1,8 +1,10 @@
 //! Who may do what: keys, and what each lets its holder do. What is not named here is refused.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
-use arc_swap::ArcSwap;
 use s3s::{
     S3Result,
     access::{S3Access, S3AccessContext},
@@ -36,27 +38,27 @@ pub(super) struct Grant {
 }
 
 /// All that a request is checked against.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct Tables {
-    /// Buckets by name.
+    /// Buckets by id.
     pub(super) buckets: BTreeMap<String, OpenBucket>,
     /// Key pairs by their public half.
     pub(super) grants: BTreeMap<String, Grant>,
 }
 
-/// The tables that are in force: requests read them, the plane replaces them whole. Cheap to clone.
+/// The tables that are in force: requests look things up, the plane changes entry by entry. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Directory(Arc<ArcSwap<Tables>>);
+pub(super) struct Directory(Arc<RwLock<Tables>>);
 
 impl Directory {
-    /// What is in force now.
-    pub(super) fn now(&self) -> Arc<Tables> {
-        self.0.load_full()
+    /// Looks something up.
+    pub(super) fn look<R>(&self, look: impl FnOnce(&Tables) -> R) -> R {
+        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes effect for every request that begins from now on.
-    pub(super) fn replace(&self, tables: Tables) {
-        self.0.store(Arc::new(tables));
+    pub(super) fn change(&self, change: impl FnOnce(&mut Tables)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -73,10 +75,8 @@ pub(super) struct Gate(pub(super) Directory);
 #[async_trait::async_trait]
 impl S3Auth for Gate {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        match self.0.now().grants.get(access_key) {
-            Some(grant) => Ok(SecretKey::from(grant.secret.as_str())),
-            None => Err(s3_error!(InvalidAccessKeyId, "the access key does not exist, or was revoked")),
-        }
+        let secret = self.0.look(|tables| Some(SecretKey::from(tables.grants.get(access_key)?.secret.as_str())));
+        secret.ok_or_else(|| s3_error!(InvalidAccessKeyId, "the access key does not exist, or was revoked"))
     }
 }
 
@@ -89,15 +89,17 @@ impl S3Access for Gate {
         if cx.credentials().is_some() {
             signed(header, query, cx.headers())?;
         }
-        let tables = self.0.now();
-        let grant = cx.credentials().and_then(|holder| tables.grants.get(&holder.access_key));
-        let Some(grant) = grant else { return Err(s3_error!(AccessDenied, "sign the request with a key pair")) };
+        let holder = cx.credentials().map(|holder| holder.access_key.as_str());
         let named = match cx.s3_path() {
             S3Path::Root => None,
             S3Path::Bucket { bucket } | S3Path::Object { bucket, .. } => Some(&**bucket),
         };
         let operation = cx.s3_op().name().to_owned();
-        let bucket = permit(&tables, grant, &operation, named)?;
+        let bucket = self.0.look(|tables| {
+            let grant = holder.and_then(|holder| tables.grants.get(holder));
+            let grant = grant.ok_or_else(|| s3_error!(AccessDenied, "sign the request with a key pair"))?;
+            permit(tables, grant, &operation, named)
+        })?;
         wishes(cx.headers())?;
         cx.extensions_mut().insert(Allowed { bucket });
         Ok(())
@@ -180,7 +182,8 @@ fn wishes(headers: &http::HeaderMap) -> S3Result<()> {
 
 /// The key pair's bucket, when it may do this there.
 fn permit(tables: &Tables, grant: &Grant, operation: &str, named: Option<&str>) -> S3Result<OpenBucket> {
-    if named.is_some_and(|name| tables.buckets.get(name).is_none_or(|bucket| bucket.id != grant.bucket)) {
+    let bucket = tables.buckets.get(&grant.bucket);
+    if named.is_some_and(|name| bucket.is_none_or(|bucket| bucket.name != name)) {
         return Err(s3_error!(AccessDenied, "the key pair is not for this bucket"));
     }
     let may = match (need(operation), grant.access) {
@@ -203,7 +206,6 @@ fn permit(tables: &Tables, grant: &Grant, operation: &str, named: Option<&str>) 
             grant.access
         ));
     }
-    let bucket = tables.buckets.values().find(|bucket| bucket.id == grant.bucket);
     bucket.cloned().ok_or_else(|| s3_error!(NoSuchBucket, "the bucket does not exist"))
 }
 

@@ -2,7 +2,7 @@ use super::*;
 
 fn tables() -> Tables {
     let bucket = |n: u8| OpenBucket { id: format!("os-{n}"), name: format!("b{n}"), region: "r".into(), made: 0 };
-    let buckets = [1, 2].map(|n| (format!("b{n}"), bucket(n)));
+    let buckets = [1, 2].map(|n| (format!("os-{n}"), bucket(n)));
     Tables { buckets: buckets.into(), grants: BTreeMap::new() }
 }
 

@@ -33,7 +33,7 @@ impl hyper::service::Service<Request<Incoming>> for Door {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let query = request.uri().query().unwrap_or_default();
-        if let Some(refusal) = refuse(request.headers(), query, &self.directory.now()) {
+        if let Some(refusal) = self.directory.look(|tables| refuse(request.headers(), query, tables)) {
             return futures::future::ready(Ok(refusal.answer())).boxed();
         }
         let service = self.service.clone();
@@ -170,7 +170,7 @@ fn refuse(headers: &HeaderMap, query: &str, tables: &Tables) -> Option<Refusal> 
     let mut parts = scope.trim().split('/');
     let grant = tables.grants.get(parts.next()?)?;
     let named = parts.nth(1)?;
-    let region = &tables.buckets.values().find(|bucket| bucket.id == grant.bucket)?.region;
+    let region = &tables.buckets.get(&grant.bucket)?.region;
     let message = format!("the region that the request is signed for is wrong; expecting '{region}'");
     (named != region).then(|| Refusal { status: StatusCode::BAD_REQUEST, code, message, region: Some(region.clone()) })
 }

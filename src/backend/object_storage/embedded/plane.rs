@@ -1,13 +1,17 @@
 //! The plane: buckets and key pairs as the API has them, and what becomes of them.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::{net::TcpListener, time::Instant};
 
 use super::{
-    access::{Directory, Grant, OpenBucket, Tables},
+    access::{Directory, Grant, OpenBucket},
     meter::Meter,
     problem::VaultProblem,
     server,
@@ -94,7 +98,6 @@ impl Plane for EmbeddedPlane {
             };
             match change {
                 Some(IntentChange::Synced { .. }) => {
-                    store.publish();
                     if let Some(listener) = listener.take() {
                         let service = server::service(vault.clone(), store.directory.clone());
                         drop(serving.spawn(server::serve(listener, service, serving.clone())));
@@ -122,6 +125,13 @@ struct Held {
     reported: Option<Usage>,
 }
 
+/// A credential's key pair.
+struct Pair {
+    public: String,
+    /// Id of its bucket.
+    bucket: String,
+}
+
 /// What the plane knows.
 struct Store {
     vault: Vault,
@@ -129,8 +139,12 @@ struct Store {
     endpoint: String,
     reality: Reporter,
     buckets: BTreeMap<String, Held>,
+    /// Those that shall go.
+    leaving: BTreeSet<String>,
+    /// Those that could not be opened.
+    unopened: BTreeSet<String>,
     /// Key pairs by the id of their credential.
-    grants: BTreeMap<String, (String, Grant)>,
+    pairs: BTreeMap<String, Pair>,
     next: Instant,
     usage_at: Instant,
 }
@@ -144,7 +158,9 @@ impl Store {
             endpoint,
             reality,
             buckets: BTreeMap::new(),
-            grants: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            unopened: BTreeSet::new(),
+            pairs: BTreeMap::new(),
             next: now + USAGE_REST,
             usage_at: now + USAGE_REST,
         }
@@ -159,9 +175,8 @@ impl Store {
                 self.credential(&object, secret).await;
             }
             IntentChange::Gone { id, .. } => {
-                self.buckets.remove(&id);
-                self.grants.remove(&id);
-                self.publish();
+                self.forget(&id);
+                self.put_pair(&id, None);
             }
             IntentChange::Present { .. } | IntentChange::Synced { .. } => {}
         }
@@ -179,16 +194,20 @@ impl Store {
         let held = Held { chosen, of: object.intent_revision, made: made(&object.id), deleting, purge, reported: None };
         self.buckets.insert(object.id.clone(), held);
         if deleting {
+            self.unopened.remove(&object.id);
+            self.leaving.insert(object.id.clone());
             self.next = Instant::now();
         } else if let Err(problem) = self.open(&object.id).await {
             tracing::error!(%problem, id = object.id, "a bucket cannot be opened");
+            self.unopened.insert(object.id.clone());
             self.next = Instant::now() + REST;
         }
-        self.publish();
+        self.show(&object.id);
     }
 
     async fn open(&mut self, id: &str) -> Result<(), VaultProblem> {
         let usage = self.vault.open_bucket(id).await?;
+        self.unopened.remove(id);
         self.report(id, usage, BTreeMap::new()).await;
         Ok(())
     }
@@ -208,8 +227,7 @@ impl Store {
 
     async fn credential(&mut self, object: &RawObject, secret: Option<SecretValues>) {
         if object.phase == Phase::Deleting {
-            self.grants.remove(&object.id);
-            self.publish();
+            self.put_pair(&object.id, None);
             self.reality.released(&object.id).await;
             return;
         }
@@ -223,37 +241,57 @@ impl Store {
             return;
         };
         let grant = Grant { secret: secret.clone(), access: intent.access, bucket: bucket.clone() };
-        self.grants.insert(object.id.clone(), (public.clone(), grant));
-        self.publish();
         let state = CredentialState {
             access_key_id: public.clone(),
             endpoint: self.endpoint.clone(),
             region: chosen.region.clone(),
             bucket_name: chosen.bucket_name.clone(),
         };
+        self.put_pair(&object.id, Some((public.clone(), grant)));
         let state = serde_json::to_value(state).unwrap_or_default();
         self.reality.report(&object.id, object.intent_revision, state, BTreeMap::new()).await;
     }
 
-    /// Puts what is known in force. A bucket that is being purged is not there any more for S3.
-    fn publish(&self) {
-        let open = |(id, held): (&String, &Held)| {
-            let name = held.chosen.bucket_name.clone();
-            let bucket =
-                OpenBucket { id: id.clone(), name: name.clone(), region: held.chosen.region.clone(), made: held.made };
-            (!(held.deleting && held.purge)).then_some((name, bucket))
-        };
-        let buckets = self.buckets.iter().filter_map(open).collect();
-        let grants = self.grants.values().cloned().collect();
-        self.directory.replace(Tables { buckets, grants });
+    /// Puts a bucket in force as it is now. One that is being purged is not there any more for S3.
+    fn show(&self, id: &str) {
+        let open = self.buckets.get(id).filter(|held| !(held.deleting && held.purge)).map(|held| OpenBucket {
+            id: id.to_owned(),
+            name: held.chosen.bucket_name.clone(),
+            region: held.chosen.region.clone(),
+            made: held.made,
+        });
+        self.directory.change(|tables| match open {
+            Some(bucket) => drop(tables.buckets.insert(id.to_owned(), bucket)),
+            None => drop(tables.buckets.remove(id)),
+        });
+    }
+
+    /// Puts a key pair in force, in place of the one that the credential had.
+    fn put_pair(&mut self, credential: &str, pair: Option<(String, Grant)>) {
+        let before = self.pairs.remove(credential);
+        if let Some((public, grant)) = &pair {
+            let pair = Pair { public: public.clone(), bucket: grant.bucket.clone() };
+            self.pairs.insert(credential.to_owned(), pair);
+        }
+        self.directory.change(|tables| {
+            if let Some(before) = before {
+                tables.grants.remove(&before.public);
+            }
+            tables.grants.extend(pair);
+        });
+    }
+
+    fn forget(&mut self, id: &str) {
+        self.buckets.remove(id);
+        self.leaving.remove(id);
+        self.unopened.remove(id);
+        self.show(id);
     }
 
     /// One step for each bucket that shall go, and usage when it is time.
     async fn tick(&mut self) {
         let mut rest = USAGE_REST;
-        let deleting: Vec<String> =
-            self.buckets.iter().filter(|(_, held)| held.deleting).map(|(id, _)| id.clone()).collect();
-        for id in deleting {
+        for id in self.leaving.clone() {
             match self.let_go(&id).await {
                 Ok(after) => rest = rest.min(after),
                 Err(problem) => {
@@ -262,8 +300,7 @@ impl Store {
                 }
             }
         }
-        let unopened = self.buckets.iter().filter(|(_, held)| !held.deleting && held.reported.is_none());
-        for id in unopened.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+        for id in self.unopened.clone() {
             if self.open(&id).await.is_err() {
                 rest = REST;
             }
@@ -279,9 +316,9 @@ impl Store {
     async fn let_go(&mut self, id: &str) -> Result<Duration, VaultProblem> {
         let Some(held) = self.buckets.get(id) else { return Ok(USAGE_REST) };
         let (purge, reported) = (held.purge, held.reported);
-        let open = self.grants.values().any(|(_, grant)| grant.bucket == id);
         if let Some(usage) = self.vault.close_bucket(id).await? {
             if reported != Some(usage) {
+                let open = self.pairs.values().any(|pair| pair.bucket == id);
                 self.report(id, usage, content(usage, purge, open)).await;
             }
             if !purge {
@@ -290,8 +327,7 @@ impl Store {
             self.vault.purge_some(id).await?;
             return Ok(Duration::ZERO);
         }
-        self.buckets.remove(id);
-        self.publish();
+        self.forget(id);
         self.reality.released(id).await;
         Ok(USAGE_REST)
     }
@@ -334,4 +370,48 @@ fn content(usage: Usage, purge: bool, open: bool) -> BTreeMap<String, Member> {
 fn made(id: &str) -> i64 {
     let ulid = id.rsplit_once('-').and_then(|(_, ulid)| ulid::Ulid::from_string(&ulid.to_ascii_uppercase()).ok());
     ulid.and_then(|ulid| i64::try_from(ulid.timestamp_ms()).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::object_storage::Access;
+
+    /// What comes and goes is put in force by itself: the others are not so much as copied.
+    #[tokio::test]
+    async fn a_change_touches_its_own_entry_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::open(folder.path(), &World::real()).unwrap();
+        let mut store = Store::new(vault, "http://127.0.0.1:1".into(), Reporter::new(|_| std::future::ready(())));
+        let held = |name: &str, purge| Held {
+            chosen: ChosenBucket { bucket_name: name.into(), provider: "embedded".into(), region: "r".into() },
+            of: 1,
+            made: 0,
+            deleting: purge,
+            purge,
+            reported: None,
+        };
+        let pair = |public: &str| {
+            Some((public.to_owned(), Grant { secret: "s".into(), access: Access::ReadOnly, bucket: "os-1".into() }))
+        };
+        store.buckets.insert("os-1".into(), held("a", false));
+        store.show("os-1");
+        store.put_pair("c-1", pair("AK1"));
+        let place = |store: &Store| {
+            store.directory.look(|tables| (tables.buckets["os-1"].name.as_ptr(), tables.grants["AK1"].secret.as_ptr()))
+        };
+        let before = place(&store);
+        for purge in [false, true] {
+            store.buckets.insert("os-2".into(), held("b", purge));
+            store.show("os-2");
+            assert_eq!(store.directory.look(|tables| tables.buckets.contains_key("os-2")), !purge);
+        }
+        for (public, there) in
+            [(Some("AK2"), vec!["AK1", "AK2"]), (Some("AK3"), vec!["AK1", "AK3"]), (None, vec!["AK1"])]
+        {
+            store.put_pair("c-2", public.and_then(pair));
+            assert_eq!(store.directory.look(|tables| tables.grants.keys().cloned().collect::<Vec<_>>()), there);
+        }
+        assert_eq!(place(&store), before);
+    }
 }

@@ -48,7 +48,7 @@ fn tables() -> Tables {
             let grant = Grant { secret: "secret".into(), access, bucket: bucket.id.clone() };
             tables.grants.insert(format!("{name}-{access}"), grant);
         }
-        tables.buckets.insert(name.into(), bucket);
+        tables.buckets.insert(bucket.id.clone(), bucket);
     }
     tables
 }
@@ -77,7 +77,7 @@ impl Rig {
             vault.open_bucket(bucket).await.unwrap();
         }
         let (directory, drain) = (Directory::default(), Drain::new());
-        directory.replace(tables());
+        directory.change(|all| *all = tables());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let service = server::service(vault.clone(), directory.clone());
