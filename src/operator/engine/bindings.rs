@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Engine,
-    cache::Subject,
     common::{deleting, generation, has_finalizer, paused, requested_at, typed},
     connections::{Bound, Target},
     driver::unwritten,
@@ -152,14 +151,12 @@ async fn let_go(engine: &Engine, key: &Key, name: &str) -> Result<(), Outcome> {
     if let Some(kind) = engine.unlisted(key, [KIND].into_iter()) {
         return Err(Outcome::Unknown(unknown_users(kind)));
     }
-    let all = engine.cache.list(KIND, Some(&key.namespace));
-    let sharing = |other: &&Arc<DynamicObject>| {
-        other.name_any() != *key.name && has_finalizer(other) && held_secret(other) == Some(name)
+    let sharing = |other: &Key, object: &DynamicObject| {
+        other != key && has_finalizer(object) && held_secret(object) == Some(name)
     };
-    let sharing: Vec<_> = all.iter().filter(sharing).collect();
-    if let Some(first) = sharing.iter().find(|other| deleting(other) && *other.name_any() > *key.name) {
-        let first = Key::new(KIND, &key.namespace, &first.name_any());
-        engine.cache.note(key, Subject::Object(first.clone()));
+    let sharing = engine.cache.those(key, KIND, sharing);
+    let leaving = |other: &&Key| other.name > key.name && engine.cache.get(other).is_some_and(|other| deleting(&other));
+    if let Some(first) = sharing.iter().find(leaving) {
         let message = format!("Waiting for ProjectBinding {}, which has its token from the same Secret", first.name);
         return Err(Outcome::Deleting(Remark::new(Reason::Deleting, message)));
     }
@@ -350,19 +347,9 @@ async fn waits(engine: &Engine, key: &Key, object: &DynamicObject, spec: &Projec
 
 /// Objects of our kinds in the binding's namespace that go through it. Their ends wake the binding.
 fn users(engine: &Engine, key: &Key) -> Vec<Key> {
-    let mut users = Vec::new();
-    for kind in engine.kinds() {
-        for object in engine.cache.list(kind, Some(&key.namespace)) {
-            let user = Key::new(kind, &key.namespace, &object.name_any());
-            if has_finalizer(&object) && engine.binding_of(&user, &object) == *key.name {
-                users.push(user);
-            }
-        }
-    }
-    for user in &users {
-        engine.cache.note(key, Subject::Object(user.clone()));
-    }
-    users
+    let user =
+        |user: &Key, object: &DynamicObject| has_finalizer(object) && engine.binding_of(user, object) == *key.name;
+    engine.kinds().flat_map(|kind| engine.cache.those(key, kind, user)).collect()
 }
 
 impl Engine {

@@ -126,6 +126,21 @@ impl Cache {
         kept.iter().filter_map(Kept::shared).collect()
     }
 
+    /// The objects of a kind in the reader's namespace of which this is true. The reader is woken when something happens to them: it
+    /// is remembered before they are looked at for good, or what happens between the two would wake nobody.
+    pub(super) fn those(&self, reader: &Key, kind: &str, is: impl Fn(&Key, &DynamicObject) -> bool) -> Vec<Key> {
+        let mut those = Vec::new();
+        for object in self.list(kind, Some(&reader.namespace)) {
+            let key = Key::new(kind, &reader.namespace, &object.name_any());
+            if is(&key, &object) {
+                self.note(reader, Subject::Object(key.clone()));
+                those.push(key);
+            }
+        }
+        those.retain(|key| self.get(key).is_some_and(|object| is(key, &object)));
+        those
+    }
+
     /// Whether a kind's watch has listed all its objects once.
     #[must_use]
     pub fn synced(&self, kind: &str) -> bool {
@@ -361,5 +376,25 @@ mod tests {
         assert_eq!(cache.readers(&other), std::slice::from_ref(&reader));
         cache.begin(&reader);
         assert!(cache.readers(&other).is_empty());
+    }
+
+    /// What goes between the look and the note would wake nobody: it is not among those.
+    #[test]
+    fn those_are_still_so_when_they_are_watched() {
+        let (cache, reader) = (Cache::default(), Key::new("Parent", "n", "p"));
+        for name in ["a", "b", "c"] {
+            let mut object = object(name, "1");
+            object.metadata.name = Some(name.into());
+            cache.take(&Key::new("K", "n", name), object);
+        }
+        let gone = std::cell::Cell::new(false);
+        let those = cache.those(&reader, "K", |key, _| {
+            if *key.name == *"c" && !gone.replace(true) {
+                cache.remove(key, None);
+            }
+            *key.name != *"b"
+        });
+        assert_eq!(those, [Key::new("K", "n", "a")]);
+        assert_eq!(cache.readers(&Subject::Object(Key::new("K", "n", "a"))), [reader]);
     }
 }

@@ -183,19 +183,18 @@ impl Work<'_> {
             last: self.object.data.pointer("/status/id").and_then(Value::as_str),
             owner: &self.owner,
             common: &self.common,
-            vanished: &|owner| self.engine.vanished(owner),
+            vanished: &|owner| {
+                // Remembered before it is looked up, or its end in between would wake nobody.
+                self.engine.cache.note(self.key, Subject::Object(Key::new(&owner.kind, &owner.namespace, &owner.name)));
+                self.engine.vanished(owner)
+            },
         };
-        let observed = self.link.look(|mirror| observe(mirror, &search));
-        if let Observed::Ambiguous(ids) = &observed {
-            ids.iter().for_each(|id| self.engine.cache.note(self.key, Subject::Remote(id.clone())));
-        }
-        if let Observed::Takeable(object) | Observed::Foreign(object) = &observed {
-            self.engine.cache.note(self.key, Subject::Remote(object.id.clone()));
-            if let Some(Owner { kind, namespace, name, .. }) = &object.owner {
-                self.engine.cache.note(self.key, Subject::Object(Key::new(kind, namespace, name)));
-            }
-        }
-        observed
+        self.link.look(|mirror| {
+            let observed = observe(mirror, &search);
+            let note = |id| self.engine.cache.note(self.key, Subject::Remote(id));
+            observed.others().into_iter().for_each(note);
+            observed
+        })
     }
 
     /// What to tell when `change` undoes somebody else's: we had reached this very state before.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kube::{ResourceExt, api::DynamicObject};
+use kube::api::DynamicObject;
 use serde_json::Value;
 
 use super::{
@@ -113,14 +113,9 @@ impl Engine {
         let mut children = Vec::new();
         for kind in self.kinds.values() {
             let Some(parent) = kind.parent.filter(|parent| parent.kind == &*key.kind) else { continue };
-            for object in self.cache.list(kind.kind(), Some(&key.namespace)) {
-                if named(&object, &parent) == Some(&*key.name) && has_finalizer(&object) {
-                    children.push(Key::new(kind.kind(), &key.namespace, &object.name_any()));
-                }
-            }
-        }
-        for child in &children {
-            self.cache.note(key, Subject::Object(child.clone()));
+            let child =
+                |_: &Key, object: &DynamicObject| named(object, &parent) == Some(&*key.name) && has_finalizer(object);
+            children.extend(self.cache.those(key, kind.kind(), child));
         }
         children
     }

@@ -39,6 +39,17 @@ pub enum Observed {
     Ambiguous(Vec<String>),
 }
 
+impl Observed {
+    /// Ids of the objects that stand in the way, or could be taken.
+    pub fn others(&self) -> Vec<ObjectId> {
+        match self {
+            Self::Ambiguous(ids) => ids.clone(),
+            Self::Takeable(object) | Self::Foreign(object) => vec![object.id.clone()],
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// One change of the backend.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
