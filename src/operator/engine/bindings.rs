@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use futures::future::try_join_all;
 use kube::{ResourceExt, api::DynamicObject};
 use serde_json::{Map, Value, json};
 
@@ -362,11 +363,18 @@ impl Engine {
     }
 }
 
+/// Lists that are asked for at the same time: an API server under load takes seconds for each.
+const LISTS: usize = 4;
+
 /// A watch may be behind without anybody knowing, and who is left behind without the binding could not be deleted any more.
 async fn look_for_users(engine: &Engine, key: &Key) -> Result<(), WriteError> {
-    for kind in engine.kinds() {
-        for object in engine.writer.list(kind, &key.namespace).await? {
-            engine.shown(&Key::new(kind, &key.namespace, &object.name_any()), Arc::new(object), Trigger::User);
+    let kinds: Vec<&str> = engine.kinds().collect();
+    for some in kinds.chunks(LISTS) {
+        let lists = try_join_all(some.iter().map(|kind| engine.writer.list(kind, &key.namespace))).await?;
+        for (kind, list) in some.iter().zip(lists) {
+            for object in list {
+                engine.shown(&Key::new(kind, &key.namespace, &object.name_any()), Arc::new(object), Trigger::User);
+            }
         }
     }
     Ok(())
