@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    places::Places,
+    places::{Places, overlap},
     record::{Parsed, RecordProblem},
     zone::Sets,
 };
@@ -18,7 +18,7 @@ use crate::{
         Member, ObjectId,
         dns::{Overlap, Zone, member},
     },
-    rules::dns::{Name, NameProblem, Pattern, RecordType, overlaps},
+    rules::dns::{Name, NameProblem, Pattern, RecordType},
 };
 
 /// A zone that may write.
@@ -358,12 +358,6 @@ impl Assembly {
         let unserved = count(kin.refused.len());
         Some(ZoneReport { served: count(kin.records.len()).saturating_sub(unserved), unserved, overlaps, members })
     }
-}
-
-fn overlap(ours: &Writer, with: &str, theirs: &Writer) -> Option<Overlap> {
-    let patterns: BTreeSet<_> = overlaps(&ours.patterns, &theirs.patterns).into_iter().map(|(our, _)| our).collect();
-    let patterns: Vec<_> = patterns.into_iter().map(ToString::to_string).collect();
-    (!patterns.is_empty()).then(|| Overlap { id: with.to_owned(), name: theirs.name.clone(), patterns })
 }
 
 fn served() -> Member {

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::assembly::Writer;
-use crate::{protocol::ObjectId, rules::dns::Pattern};
+use crate::{
+    protocol::{ObjectId, dns::Overlap},
+    rules::dns::{Pattern, overlaps},
+};
 
 /// Zones by project and by what their patterns end with, and there by the leftmost label.
 #[derive(Debug, Default)]
@@ -56,4 +59,11 @@ impl Places {
 
 fn parent(zone: &Writer, pattern: &Pattern) -> (String, String) {
     (zone.project.clone(), pattern.place().0.to_owned())
+}
+
+/// What a zone has in common with another, if anything.
+pub fn overlap(ours: &Writer, with: &str, theirs: &Writer) -> Option<Overlap> {
+    let patterns: BTreeSet<_> = overlaps(&ours.patterns, &theirs.patterns).into_iter().map(|(our, _)| our).collect();
+    let patterns: Vec<_> = patterns.into_iter().map(ToString::to_string).collect();
+    (!patterns.is_empty()).then(|| Overlap { id: with.to_owned(), name: theirs.name.clone(), patterns })
 }
