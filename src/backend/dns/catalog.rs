@@ -23,10 +23,11 @@ impl Catalog {
 
     /// Serves a domain too.
     pub fn add(&mut self, domain: &Name, serial: u32, name_servers: &[Name]) {
-        let (path, mut zone) = (path_of(domain), Zone::new(domain, serial, name_servers));
+        let path = path_of(domain);
         if self.zones.contains_key(&path) {
             return;
         }
+        let mut zone = Zone::new(domain, serial, name_servers);
         let below: Vec<Path> = self.within(&path).cloned().collect();
         let mut closest = true;
         for labels in (1..path.len()).rev() {
@@ -46,8 +47,10 @@ impl Catalog {
     /// Serves a domain no more. What is in it is served by the one above, if there is one.
     pub fn remove(&mut self, domain: &Name, serial: u32) {
         let path = path_of(domain);
-        let Some(zone) = self.zones.remove(&path) else { return };
-        let mut gone = Some(zone);
+        let mut gone = self.zones.remove(&path);
+        if gone.is_none() {
+            return;
+        }
         for labels in (1..path.len()).rev() {
             let Some(above) = path.get(..labels).and_then(|domain| self.zones.get_mut(domain)) else { continue };
             if gone.is_some() {

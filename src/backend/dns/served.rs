@@ -10,7 +10,7 @@ use super::{
 /// What is served now; nothing before all was read once. Cheap to clone.
 ///
 /// A lock rather than a copy for each change: a change costs what it changes, whatever else is served. Each answer is made from one
-/// state, and held up while names are changed: about a microsecond for each.
+/// state, and held up while names are changed.
 #[derive(Clone, Debug, Default)]
 pub struct Served(Arc<RwLock<Option<Catalog>>>);
 

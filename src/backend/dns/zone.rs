@@ -205,11 +205,8 @@ impl Node {
 
     /// A name that has nothing, and nothing below it, does not exist.
     fn prune(&mut self, label: &Label) {
-        if self
-            .children
-            .get(label)
-            .is_some_and(|child| child.sets.is_empty() && child.children.is_empty() && !child.kept)
-        {
+        let nothing = |child: &Self| child.sets.is_empty() && child.children.is_empty() && !child.kept;
+        if self.children.get(label).is_some_and(nothing) {
             self.children.remove(label);
         }
     }
